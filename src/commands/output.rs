@@ -1,0 +1,50 @@
+//! What commands print: data to standard output, notes to standard error, JSON where it is asked for.
+
+use std::io::{IsTerminal, Write};
+
+/// Where a command's words go.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    /// JSON was asked for.
+    pub json: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// One line of data. A reader that went away (`| head`) is no failure.
+    pub(super) fn line(&self, text: &str) {
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    }
+
+    /// A note beside the data.
+    pub(super) fn note(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// Data as JSON.
+    pub(super) fn json<T: serde::Serialize + ?Sized>(&self, value: &T) {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => self.line(&text),
+            Err(error) => self.note(&format!("error: {error}")),
+        }
+    }
+
+    /// A table: aligned on a terminal, tabs between the columns elsewhere.
+    pub(super) fn table(&self, head: &[&str], rows: Vec<Vec<String>>) {
+        if std::io::stdout().is_terminal() {
+            let mut table = comfy_table::Table::new();
+            table.load_style(comfy_table::presets::ASCII_HORIZONTAL_ONLY);
+            table.set_header(head.to_vec());
+            table.add_rows(rows);
+            self.line(&table.to_string());
+        } else {
+            self.line(&head.join("\t"));
+            for row in rows {
+                self.line(&row.join("\t"));
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `presets …`: what is in the binary for common shop systems.
+
+use super::{Failure, Shell};
+use crate::cli;
+use crate::source::preset;
+
+pub(super) fn presets(shell: &Shell, command: cli::Presets) -> Result<u8, Failure> {
+    let unknown = |problem: preset::PresetProblem| Failure::new(1, problem.to_string());
+    match command {
+        cli::Presets::List => {
+            let presets = preset::presets();
+            if shell.out.json {
+                shell.out.json(&presets);
+            } else {
+                let rows = presets
+                    .into_iter()
+                    .map(|preset| vec![preset.name, preset.kind, preset.description])
+                    .collect();
+                shell.out.table(&["name", "kind", "description"], rows);
+            }
+        }
+        cli::Presets::Show { preset } => shell.out.line(preset::show(&preset).map_err(unknown)?.trim_end()),
+        cli::Presets::Grants {
+            preset,
+            prefix,
+            database,
+            user,
+        } => {
+            shell.out.line(
+                preset::grants(&preset, prefix.as_deref(), &database, &user)
+                    .map_err(unknown)?
+                    .trim_end(),
+            );
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,184 @@
+//! `run`: the daemon, its signals, and its conversation with systemd.
+
+use super::{Failure, Shell, start_log};
+use crate::assemble;
+use crate::config::Loaded;
+use crate::daemon::{self, Asks, DaemonError, End};
+use crate::ledger::Ledger;
+use crate::ledger::cursors;
+use sd_notify::NotifyState;
+use std::path::Path;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The name under which the answer to a reload is kept.
+pub(super) const RELOAD: &str = "reload.answer";
+
+pub(super) fn run(shell: &Shell, dry_run: bool) -> Result<u8, Failure> {
+    let loaded = shell.load()?;
+    start_log(&loaded);
+    shell.check_secrets(&loaded)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(live(shell, loaded, dry_run));
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    if let Err(failure) = &result {
+        tracing::error!(event = "daemon.failed", code = failure.code, "{failure}");
+    }
+    result
+}
+
+async fn live(shell: &Shell, mut loaded: Loaded, dry_run: bool) -> Result<u8, Failure> {
+    let path = loaded.ledger_path();
+    let ledger = Ledger::open(&path, "run")?;
+    let watchdog = sd_notify::watchdog_enabled();
+    let mut signals = Signals::new()?;
+    let mut first = true;
+    loop {
+        let parts = assemble::parts(&loaded, ledger.clone(), dry_run, true)?;
+        let bells = parts.context.bells.clone();
+        let asks = Asks {
+            stop: CancellationToken::new(),
+            reload: CancellationToken::new(),
+        };
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        if first {
+            tracing::info!(
+                event = "daemon.started",
+                version = env!("CARGO_PKG_VERSION"),
+                shop = %loaded.name,
+                ledger = %path.display(),
+                dry_run,
+                "brani-sync runs for shop `{}`",
+                loaded.name
+            );
+        }
+        first = false;
+        let mut new_config = None;
+        let (config, shop_name) = (loaded.config.clone(), loaded.name.clone());
+        let running = daemon::run(parts, &shop_name, &config, &asks, watchdog);
+        tokio::pin!(running);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut running => break ended,
+                asked = signals.next() => match asked {
+                    Asked::Stop => {
+                        tracing::info!(event = "daemon.stopping", "Stopping; requests in flight are finished");
+                        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+                        asks.stop.cancel();
+                    }
+                    Asked::Look => [&bells.eshop_info, &bells.drain, &bells.poll, &bells.send, &bells.apply]
+                        .into_iter()
+                        .for_each(crate::bell::Bell::ring),
+                    Asked::Sweep => bells.sweep.ring(),
+                    Asked::Reload => {
+                        let _ = sd_notify::notify(&[NotifyState::Reloading]);
+                        match reread(shell, &loaded, &ledger, dry_run).await {
+                            Ok(new) => {
+                                new_config = Some(new);
+                                asks.reload.cancel();
+                            }
+                            Err(failure) => {
+                                tracing::error!(event = "daemon.reload_refused", "The new configuration is not taken over, the old one stays: {failure}");
+                                answer(&ledger, &format!("refused {failure}")).await;
+                                let _ = sd_notify::notify(&[NotifyState::Ready]);
+                            }
+                        }
+                    }
+                },
+            }
+        };
+        match ended {
+            Ok(End::Stopped) => {
+                tracing::info!(event = "daemon.stopped", "Stopped");
+                return Ok(0);
+            }
+            Ok(End::Reload) => {
+                if let Some(new) = new_config {
+                    loaded = new;
+                }
+                tracing::info!(event = "daemon.reloaded", "The new configuration is in use");
+                answer(&ledger, "taken").await;
+            }
+            Err(error) => return Err(failure(error)),
+        }
+    }
+}
+
+pub(super) fn failure(error: DaemonError) -> Failure {
+    match error {
+        DaemonError::Ledger(error) => error.into(),
+        DaemonError::Foreign(_) => Failure::new(78, error.to_string()),
+        DaemonError::Listen(_) => Failure::new(78, error.to_string())
+            .hint("choose a free address in `webhooks.listen` or `admin.listen`"),
+        DaemonError::Task(_) => Failure::new(1, error.to_string()),
+    }
+}
+
+/// The configuration anew, good enough to be put to work.
+async fn reread(shell: &Shell, old: &Loaded, ledger: &Ledger, dry_run: bool) -> Result<Loaded, Failure> {
+    let path: &Path = &old.path;
+    let new = shell.load_path(path)?;
+    shell.check_secrets(&new)?;
+    if new.ledger_path() != old.ledger_path() {
+        return Err(
+            Failure::new(78, "`ledger.path` changed").hint("restart the service to use another ledger")
+        );
+    }
+    assemble::parts(&new, ledger.clone(), dry_run, true)?;
+    // A door that does not open would end the daemon once the old one is shut.
+    daemon::try_doors(&old.config, &new.config)
+        .await
+        .map_err(failure)?;
+    Ok(new)
+}
+
+async fn answer(ledger: &Ledger, words: &str) {
+    let words = format!("{} {words}", uuid::Uuid::new_v4());
+    let kept = ledger
+        .write(move |connection| cursors::set(connection, RELOAD, &words))
+        .await;
+    if let Err(error) = kept {
+        tracing::warn!(event = "daemon.reload_unanswered", %error, "The answer to the reload could not be kept");
+    }
+}
+
+enum Asked {
+    Stop,
+    Look,
+    Sweep,
+    Reload,
+}
+
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+    hup: tokio::signal::unix::Signal,
+    usr1: tokio::signal::unix::Signal,
+    usr2: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.term.recv() => Asked::Stop,
+            _ = self.int.recv() => Asked::Stop,
+            _ = self.hup.recv() => Asked::Reload,
+            _ = self.usr1.recv() => Asked::Look,
+            _ = self.usr2.recv() => Asked::Sweep,
+        }
+    }
+}

@@ -1,0 +1,566 @@
+//! The orders of the ledger: what each is, what Brani has of it, what is wanted.
+//!
+//! Functions on a connection, to be called inside `Ledger::write` or `Ledger::read`.
+
+use super::{LedgerError, millis, moment};
+use crate::mapping::Problem;
+use crate::status::{Agreed, Window};
+use crate::types::{OrderCode, PayloadHash, RowHash, ShopKey, ShopStatus, StatusId};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::sync::LazyLock;
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Something is wanted that Brani does not have.
+    Waiting,
+    /// Brani has it.
+    Sent,
+    /// It cannot be mapped, or Brani refused it.
+    Parked,
+    /// Deleted at Brani.
+    Deleted,
+}
+
+impl State {
+    /// As the ledger writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Waiting => "waiting",
+            State::Sent => "sent",
+            State::Parked => "parked",
+            State::Deleted => "deleted",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text {
+            "waiting" => State::Waiting,
+            "parked" => State::Parked,
+            "deleted" => State::Deleted,
+            _ => State::Sent,
+        }
+    }
+}
+
+/// What goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Created since the daemon's start.
+    New = 0,
+    /// Brani has an older one.
+    Update = 1,
+    /// Created earlier.
+    Backlog = 2,
+    /// Sent again because a mapping changed.
+    Resend = 3,
+}
+
+impl Lane {
+    fn parse(number: i64) -> Self {
+        match number {
+            0 => Lane::New,
+            1 => Lane::Update,
+            3 => Lane::Resend,
+            _ => Lane::Backlog,
+        }
+    }
+}
+
+/// Who parked an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParkedBy {
+    /// It could not be mapped.
+    Mapping,
+    /// Brani refused it.
+    Brani,
+    /// A person said to leave it alone.
+    Person,
+}
+
+impl ParkedBy {
+    fn as_str(self) -> &'static str {
+        match self {
+            ParkedBy::Mapping => "mapping",
+            ParkedBy::Brani => "brani",
+            ParkedBy::Person => "person",
+        }
+    }
+}
+
+/// One order of the ledger, without its payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub code: OrderCode,
+    /// The shop's id.
+    pub key: ShopKey,
+    /// When it was created; with the key: who owns the code.
+    pub created: Timestamp,
+    /// Where it stands.
+    pub state: State,
+    /// The row last looked at.
+    pub row_hash: Option<RowHash>,
+    /// The mapping it was looked at with.
+    pub fingerprint: Option<i64>,
+    /// Raw status last read.
+    pub row_status: Option<ShopStatus>,
+    /// Content Brani should have.
+    pub wanted: Option<PayloadHash>,
+    /// Content Brani has.
+    pub sent: Option<PayloadHash>,
+    /// Field hashes of what was sent.
+    pub fields: Option<Vec<u8>>,
+    /// Both sides' status.
+    pub agreed: Agreed,
+    /// The newest status event dealt with.
+    pub status_event: Option<(Timestamp, i64)>,
+    /// Its lane.
+    pub lane: Lane,
+    /// Not before.
+    pub due: Timestamp,
+    /// Failed attempts in a row.
+    pub attempts: u32,
+    /// Since when they fail.
+    pub failing_since: Option<Timestamp>,
+    /// A request of ours may still be on its way.
+    pub unanswered: bool,
+    /// Why it is parked.
+    pub problems: Vec<Problem>,
+    /// Who parked it.
+    pub parked_by: Option<ParkedBy>,
+    /// First look-up that did not find its row.
+    pub missing_since: Option<Timestamp>,
+    /// The row says that it is withdrawn (trash).
+    pub row_gone: bool,
+    /// It is to be deleted at Brani.
+    pub delete_wanted: bool,
+    /// Last success.
+    pub sent_at: Option<Timestamp>,
+    /// Last answer in one line.
+    pub answer: Option<String>,
+    /// The handler `parked` was told.
+    pub told_parked: bool,
+}
+
+impl Entry {
+    /// A new order, of which Brani knows nothing.
+    pub fn new(code: OrderCode, key: ShopKey, created: Timestamp) -> Self {
+        Self {
+            code,
+            key,
+            created,
+            state: State::Waiting,
+            row_hash: None,
+            fingerprint: None,
+            row_status: None,
+            wanted: None,
+            sent: None,
+            fields: None,
+            agreed: Agreed::default(),
+            status_event: None,
+            lane: Lane::Backlog,
+            due: Timestamp::UNIX_EPOCH,
+            attempts: 0,
+            failing_since: None,
+            unanswered: false,
+            problems: Vec::new(),
+            parked_by: None,
+            missing_since: None,
+            row_gone: false,
+            delete_wanted: false,
+            sent_at: None,
+            answer: None,
+            told_parked: false,
+        }
+    }
+
+    /// What tells whether it needs a look.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            state: self.state,
+            row_hash: self.row_hash,
+            fingerprint: self.fingerprint,
+            missing: self.missing_since.is_some(),
+        }
+    }
+
+    /// Brani may have it: a request was answered, or left and was not.
+    pub fn maybe_at_brani(&self) -> bool {
+        self.agreed.known || self.agreed.window.is_some() || self.unanswered
+    }
+}
+
+/// What tells whether an order needs a look at all: few columns, for reads that meet every order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where the order stands.
+    pub state: State,
+    /// The row last looked at.
+    pub row_hash: Option<RowHash>,
+    /// The mapping it was looked at with.
+    pub fingerprint: Option<i64>,
+    /// A look-up did not find its row.
+    pub missing: bool,
+}
+
+const COLUMNS: &str = "code, key, created, state, row_hash, fingerprint, row_status, wanted_hash, sent_hash, fields, \
+     known, shop_status, brani_status, writing, unconfirmed, owed, window_status, window_from, window_to, \
+     status_event, status_event_id, lane, due, attempts, failing_since, unanswered, problems, parked_by, \
+     missing_since, delete_wanted, sent_at, answer, told_parked, row_gone";
+
+/// Made once: these run for every order.
+static GET: LazyLock<String> = LazyLock::new(|| format!("SELECT {COLUMNS} FROM orders WHERE code = ?1"));
+static PUT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT OR REPLACE INTO orders ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
+         ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34)"
+    )
+});
+
+fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<[u8; 16]>> {
+    let bytes: Option<Vec<u8>> = row.get(column)?;
+    Ok(bytes.and_then(|bytes| bytes.try_into().ok()))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(moment))
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let window = time(row, 17)?;
+    let status_event = time(row, 19)?;
+    Ok(Entry {
+        code: OrderCode(row.get(0)?),
+        key: ShopKey(row.get(1)?),
+        created: moment(row.get(2)?),
+        state: State::parse(&row.get::<_, String>(3)?),
+        row_hash: hash(row, 4)?.map(RowHash),
+        fingerprint: row.get(5)?,
+        row_status: row.get::<_, Option<String>>(6)?.map(ShopStatus),
+        wanted: hash(row, 7)?.map(PayloadHash),
+        sent: hash(row, 8)?.map(PayloadHash),
+        fields: row.get(9)?,
+        agreed: Agreed {
+            known: row.get(10)?,
+            shop: row.get::<_, Option<String>>(11)?.map(ShopStatus),
+            brani: row.get::<_, Option<i64>>(12)?.map(StatusId),
+            writing: row.get::<_, Option<String>>(13)?.map(ShopStatus),
+            unconfirmed: row.get(14)?,
+            owed: row.get(15)?,
+            window: match window {
+                Some(from) => Some(Window {
+                    status: row.get::<_, Option<i64>>(16)?.map(StatusId),
+                    from,
+                    to: time(row, 18)?,
+                }),
+                None => None,
+            },
+        },
+        status_event: match status_event {
+            Some(at) => Some((at, row.get(20)?)),
+            None => None,
+        },
+        lane: Lane::parse(row.get(21)?),
+        due: moment(row.get(22)?),
+        attempts: row.get(23)?,
+        failing_since: time(row, 24)?,
+        unanswered: row.get(25)?,
+        problems: row
+            .get::<_, Option<String>>(26)?
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default(),
+        parked_by: row.get::<_, Option<String>>(27)?.map(|by| match by.as_str() {
+            "brani" => ParkedBy::Brani,
+            "person" => ParkedBy::Person,
+            _ => ParkedBy::Mapping,
+        }),
+        missing_since: time(row, 28)?,
+        delete_wanted: row.get(29)?,
+        sent_at: time(row, 30)?,
+        answer: row.get(31)?,
+        told_parked: row.get(32)?,
+        row_gone: row.get(33)?,
+    })
+}
+
+/// One order by code.
+///
+/// # Errors
+/// SQLite's.
+pub fn get(connection: &Connection, code: &OrderCode) -> Result<Option<Entry>, LedgerError> {
+    let mut statement = connection.prepare_cached(&GET)?;
+    Ok(statement.query_row([code.as_str()], entry).optional()?)
+}
+
+/// Several orders by code; look them up in key order, it is faster.
+///
+/// # Errors
+/// SQLite's.
+pub fn get_many(connection: &Connection, codes: &[OrderCode]) -> Result<Vec<Option<Entry>>, LedgerError> {
+    let mut statement = connection.prepare_cached(&GET)?;
+    let entries = codes
+        .iter()
+        .map(|code| statement.query_row([code.as_str()], entry).optional());
+    Ok(entries.collect::<Result<_, _>>()?)
+}
+
+/// The marks of several orders by code, in their order; look them up in key order, it is faster.
+///
+/// # Errors
+/// SQLite's.
+pub fn marks<'a>(
+    connection: &Connection,
+    codes: impl Iterator<Item = &'a OrderCode>,
+) -> Result<Vec<Option<Mark>>, LedgerError> {
+    let mut statement = connection
+        .prepare_cached("SELECT state, row_hash, fingerprint, missing_since FROM orders WHERE code = ?1")?;
+    let mut marks = Vec::with_capacity(codes.size_hint().0);
+    for code in codes {
+        let mark = statement.query_row([code.as_str()], |row| {
+            let state = row.get_ref(0)?.as_str().map(State::parse)?;
+            let row_hash = row.get_ref(1)?.as_blob_or_null()?;
+            Ok(Mark {
+                state,
+                row_hash: row_hash.and_then(|bytes| bytes.try_into().ok()).map(RowHash),
+                fingerprint: row.get(2)?,
+                missing: row.get::<_, Option<i64>>(3)?.is_some(),
+            })
+        });
+        marks.push(mark.optional()?);
+    }
+    Ok(marks)
+}
+
+/// Orders that satisfy a condition of ours (never a stranger's text), in key order.
+///
+/// # Errors
+/// SQLite's.
+pub fn select(connection: &Connection, condition: &str, limit: usize) -> Result<Vec<Entry>, LedgerError> {
+    let sql = format!("SELECT {COLUMNS} FROM orders WHERE {condition} LIMIT {limit}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([], entry)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// Writes an order as it now is.
+///
+/// # Errors
+/// SQLite's.
+pub fn put(connection: &Connection, e: &Entry) -> Result<(), LedgerError> {
+    let window = e.agreed.window;
+    let problems = if e.problems.is_empty() {
+        None
+    } else {
+        serde_json::to_string(&e.problems).ok()
+    };
+    connection.prepare_cached(&PUT)?.execute(params![
+        e.code.as_str(),
+        e.key.as_str(),
+        millis(e.created),
+        e.state.as_str(),
+        e.row_hash.map(|hash| hash.0),
+        e.fingerprint,
+        e.row_status.as_ref().map(ShopStatus::as_str),
+        e.wanted.map(|hash| hash.0),
+        e.sent.map(|hash| hash.0),
+        e.fields,
+        e.agreed.known,
+        e.agreed.shop.as_ref().map(ShopStatus::as_str),
+        e.agreed.brani.map(|id| id.0),
+        e.agreed.writing.as_ref().map(ShopStatus::as_str),
+        e.agreed.unconfirmed,
+        e.agreed.owed,
+        window.and_then(|window| window.status).map(|id| id.0),
+        window.map(|window| millis(window.from)),
+        window.and_then(|window| window.to).map(millis),
+        e.status_event.map(|(at, _)| millis(at)),
+        e.status_event.map(|(_, id)| id),
+        e.lane as i64,
+        millis(e.due),
+        e.attempts,
+        e.failing_since.map(millis),
+        e.unanswered,
+        problems,
+        e.parked_by.map(ParkedBy::as_str),
+        e.missing_since.map(millis),
+        e.delete_wanted,
+        e.sent_at.map(millis),
+        e.answer,
+        e.told_parked,
+        e.row_gone,
+    ])?;
+    Ok(())
+}
+
+/// Removes an order (one that never reached Brani, or one to be forgotten).
+///
+/// # Errors
+/// SQLite's.
+pub fn remove(connection: &Connection, code: &OrderCode) -> Result<(), LedgerError> {
+    connection.execute("DELETE FROM orders WHERE code = ?1", [code.as_str()])?;
+    forget_payload(connection, code)
+}
+
+/// The payload that is wanted.
+///
+/// # Errors
+/// SQLite's.
+pub fn payload(connection: &Connection, code: &OrderCode) -> Result<Option<Vec<u8>>, LedgerError> {
+    let mut statement = connection.prepare_cached("SELECT payload FROM payloads WHERE code = ?1")?;
+    Ok(statement
+        .query_row([code.as_str()], |row| row.get(0))
+        .optional()?)
+}
+
+/// Keeps the payload that is wanted.
+///
+/// # Errors
+/// SQLite's.
+pub fn put_payload(connection: &Connection, code: &OrderCode, payload: &[u8]) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO payloads (code, payload) VALUES (?1, ?2)")?
+        .execute(params![code.as_str(), payload])?;
+    Ok(())
+}
+
+/// Forgets the payload: personal data leaves the ledger.
+///
+/// # Errors
+/// SQLite's.
+pub fn forget_payload(connection: &Connection, code: &OrderCode) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached("DELETE FROM payloads WHERE code = ?1")?
+        .execute([code.as_str()])?;
+    Ok(())
+}
+
+/// Codes that are due, by lane and newest first.
+///
+/// # Errors
+/// SQLite's.
+pub fn due(
+    connection: &Connection,
+    now: Timestamp,
+    lane: Lane,
+    limit: usize,
+) -> Result<Vec<OrderCode>, LedgerError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT code FROM orders INDEXED BY orders_due
+         WHERE state = 'waiting' AND lane = ?1 AND due <= ?2 ORDER BY created DESC LIMIT ?3",
+    )?;
+    let rows = statement
+        .query_map(params![lane as i64, millis(now), limit as i64], |row| {
+            row.get(0).map(OrderCode)
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// When the earliest waiting order is due, perhaps long ago.
+///
+/// # Errors
+/// SQLite's.
+pub fn next_due(connection: &Connection) -> Result<Option<Timestamp>, LedgerError> {
+    due_after(connection, Timestamp::MIN)
+}
+
+/// When the next waiting order comes due, after `now`.
+///
+/// # Errors
+/// SQLite's.
+pub fn due_after(connection: &Connection, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
+    let mut statement =
+        connection.prepare_cached("SELECT min(due) FROM orders WHERE state = 'waiting' AND due > ?1")?;
+    Ok(statement
+        .query_row([millis(now)], |row| row.get::<_, Option<i64>>(0))?
+        .map(moment))
+}
+
+/// How many orders are in each state: waiting, sent, parked, deleted.
+///
+/// # Errors
+/// SQLite's.
+pub fn totals(connection: &Connection) -> Result<[i64; 4], LedgerError> {
+    let mut totals = [0; 4];
+    let mut statement = connection.prepare_cached("SELECT state, count(*) FROM orders GROUP BY state")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let state = State::parse(&row.get::<_, String>(0)?);
+        totals[state as usize] = row.get(1)?;
+    }
+    Ok(totals)
+}
+
+/// Counts orders that satisfy a condition of ours.
+///
+/// # Errors
+/// SQLite's.
+pub fn count(connection: &Connection, condition: &str) -> Result<i64, LedgerError> {
+    Ok(connection.query_row(
+        &format!("SELECT count(*) FROM orders WHERE {condition}"),
+        [],
+        |row| row.get(0),
+    )?)
+}
+
+/// Notes that a second order claims a code; true when it was not known.
+///
+/// # Errors
+/// SQLite's.
+pub fn claim(
+    connection: &Connection,
+    code: &OrderCode,
+    key: &ShopKey,
+    created: Timestamp,
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let new = connection
+        .prepare_cached("INSERT OR IGNORE INTO claims (code, key, created, seen) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![code.as_str(), key.as_str(), millis(created), millis(now)])?;
+    Ok(new > 0)
+}
+
+/// Those who claim codes that belong to another: (code, key, created).
+///
+/// # Errors
+/// SQLite's.
+pub fn claims(connection: &Connection) -> Result<Vec<(OrderCode, ShopKey, Timestamp)>, LedgerError> {
+    let mut statement = connection.prepare_cached("SELECT code, key, created FROM claims ORDER BY code")?;
+    let rows = statement
+        .query_map([], |row| {
+            Ok((OrderCode(row.get(0)?), ShopKey(row.get(1)?), moment(row.get(2)?)))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// The hash under which a forgotten code is remembered.
+pub fn tombstone_hash(code: &OrderCode) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(code.as_str().as_bytes()).into()
+}
+
+/// Remembers, hashed, that a code was forgotten, so that the next sweep does not send it again.
+///
+/// # Errors
+/// SQLite's.
+pub fn bury(connection: &Connection, code: &OrderCode, now: Timestamp) -> Result<(), LedgerError> {
+    connection.execute(
+        "INSERT OR REPLACE INTO tombstones (hash, at) VALUES (?1, ?2)",
+        params![tombstone_hash(code), millis(now)],
+    )?;
+    Ok(())
+}
+
+/// Whether a code was forgotten.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_buried(connection: &Connection, code: &OrderCode) -> Result<bool, LedgerError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM tombstones WHERE hash = ?1")?;
+    Ok(statement.exists([tombstone_hash(code)])?)
+}

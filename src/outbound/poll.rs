@@ -1,0 +1,617 @@
+//! Reading the shop: what changed since the cursor, batch by batch, into the ledger.
+//!
+//! Rows whose hash is known are dropped; each other row is mapped and compared; what is wanted is written to the
+//! ledger, and when the whole read is in, the cursor. Nothing is sent here.
+
+use super::diff::{self, Look, News, Verdict, Wait, When};
+use crate::config;
+use crate::context::{Context, PassError};
+use crate::ledger::cursors::{self, name};
+use crate::ledger::inbox;
+use crate::ledger::orders::{self, Entry, State};
+use crate::ledger::{LedgerError, millis};
+use crate::mapping::{Mapped, Mapping, Owner};
+use crate::source::{Read, Record};
+use crate::trouble::Weight;
+use crate::types::{OrderCode, RowHash};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::sync::mpsc;
+
+/// What a read did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Report {
+    /// Records read.
+    pub read: u64,
+    /// Orders newly wanted.
+    pub wanted: u64,
+    /// Orders newly parked.
+    pub parked: u64,
+    /// Parked no longer.
+    pub unparked: u64,
+    /// Brani has them, and they are withdrawn.
+    pub withdrawn: u64,
+    /// Not sent yet, by reason.
+    pub waits: BTreeMap<&'static str, u64>,
+    /// New orders that changed a moment ago.
+    pub settling: u64,
+    /// The oldest change among them, by the shop's clock: the cursor stays where it is read again.
+    #[serde(skip)]
+    pub oldest_settling: Option<Timestamp>,
+    /// A status, shipping or payment value that nobody knows was met.
+    pub unknown_values: bool,
+    /// The export had not changed.
+    pub unchanged: bool,
+}
+
+/// From which creation on orders are sent: fixed at the first run.
+///
+/// # Errors
+/// The ledger's.
+pub async fn history_start(context: &Context) -> Result<Timestamp, PassError> {
+    let now = context.now();
+    let start = match context.rules.history {
+        config::History::Span(span) => now - SignedDuration::try_from(span).unwrap_or_default(),
+        config::History::Since(day) => day
+            .to_zoned(context.rules.zone.clone())
+            .map_or(now, |midnight| midnight.timestamp()),
+    };
+    if context.dry_run {
+        let fixed = context
+            .ledger
+            .read(|connection| cursors::get_time(connection, name::HISTORY))
+            .await?;
+        return Ok(fixed.unwrap_or(start));
+    }
+    let fixed = context
+        .ledger
+        .write(
+            move |connection| match cursors::get_time(connection, name::HISTORY)? {
+                Some(fixed) => Ok(fixed),
+                None => {
+                    cursors::set_time(connection, name::HISTORY, start)?;
+                    Ok(start)
+                }
+            },
+        )
+        .await?;
+    Ok(fixed)
+}
+
+/// Reads what changed since the cursor.
+///
+/// # Errors
+/// See [`PassError`]; what was read before stands, the cursor does not move.
+pub async fn poll(context: &Context) -> Result<Report, PassError> {
+    let history = history_start(context).await?;
+    let cursor = context
+        .ledger
+        .read(|connection| cursors::get_time(connection, name::CURSOR))
+        .await?;
+    let overlap = SignedDuration::try_from(context.rules.overlap).unwrap_or_default();
+    let since = cursor.map_or(history, |cursor| cursor - overlap);
+    let mut report = read(context, since, history, false).await?;
+    let retried = retried_codes(context).await?;
+    if !retried.is_empty() && !context.dry_run {
+        let again = look_again(context, &retried).await?;
+        report.read += again.read;
+        report.wanted += again.wanted;
+        report.parked += again.parked;
+        report.unparked += again.unparked;
+    }
+    Ok(report)
+}
+
+/// Parked orders whose rows a person wants to be read again (`orders retry`), whenever they changed last.
+async fn retried_codes(context: &Context) -> Result<Vec<OrderCode>, PassError> {
+    let retried = context
+        .ledger
+        .read(|connection| {
+            orders::select(
+                connection,
+                "state = 'parked' AND row_hash IS NULL AND missing_since IS NULL
+                 AND parked_by IN ('mapping', 'brani')",
+                100_000,
+            )
+        })
+        .await?;
+    Ok(retried.into_iter().map(|entry| entry.code).collect())
+}
+
+/// Reads everything within `sweep_back` again.
+///
+/// # Errors
+/// See [`PassError`].
+pub async fn read_all(context: &Context) -> Result<Report, PassError> {
+    let history = history_start(context).await?;
+    let back = SignedDuration::try_from(context.rules.sweep_back).unwrap_or_default();
+    let since = (context.now() - back).min(history);
+    read(context, since, history, true).await
+}
+
+async fn read(
+    context: &Context,
+    since: Timestamp,
+    history: Timestamp,
+    whole: bool,
+) -> Result<Report, PassError> {
+    if !context.ready.lists() {
+        context.bells.eshop_info.ring();
+        return Err(PassError::NotYet(
+            "the shop's own lists have not been read yet".into(),
+        ));
+    }
+    let began = context.now();
+    let mapping = context.mapping.get();
+    let fingerprint = fingerprint(&mapping);
+    let (batches, inbox) = mpsc::channel::<Vec<Record>>(2);
+    let reading = context.source.read(Read { since: Some(since) }, batches);
+    let taking = async {
+        // Gone with this block: a reader that still has a batch in hand learns that nobody takes it.
+        let mut inbox = inbox;
+        let mut report = Report::default();
+        while let Some(batch) = inbox.recv().await {
+            let when = When {
+                now: began,
+                source_now: context.now(),
+                history,
+                started: context.started,
+            };
+            take(context, &mapping, batch, when, &mut report).await?;
+        }
+        Ok::<_, PassError>(report)
+    };
+    let (read, taken) = tokio::join!(reading, taking);
+    let mut report = taken?;
+    let end = read?;
+    report.read = end.records;
+    report.unchanged = end.unchanged;
+    if context.dry_run {
+        return Ok(report);
+    }
+    let now = context.now();
+    // Settling is timed by our clock, and the shop's may run ahead: what settles must be read again.
+    let overlap = SignedDuration::try_from(context.rules.overlap).unwrap_or_default();
+    let cursor = match report.oldest_settling {
+        Some(oldest) => end.started.min(oldest + overlap),
+        None => end.started,
+    };
+    let gone_from_whole = end.complete && !end.unchanged;
+    context
+        .ledger
+        .write(move |connection| {
+            cursors::set_time(connection, name::CURSOR, cursor)?;
+            cursors::set_time(connection, name::LAST_POLL, now)?;
+            if whole {
+                cursors::set(connection, name::FINGERPRINT, &fingerprint.to_string())?;
+            }
+            if gone_from_whole {
+                cursors::set_time(connection, "export.complete", began)?;
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(report)
+}
+
+/// The mapping's fingerprint as the ledger keeps it.
+pub fn fingerprint(mapping: &Mapping) -> i64 {
+    i64::from_ne_bytes(mapping.fingerprint().to_ne_bytes())
+}
+
+/// Looks at one batch and keeps what follows from it.
+///
+/// # Errors
+/// The ledger's.
+pub async fn take(
+    context: &Context,
+    mapping: &Mapping,
+    mut batch: Vec<Record>,
+    when: When,
+    report: &mut Report,
+) -> Result<(), PassError> {
+    // In key order the ledger's pages are met one after the other.
+    batch.sort_by(|a, b| a.code.cmp(&b.code));
+    let fingerprint = fingerprint(mapping);
+    let hashed: Vec<(OrderCode, RowHash)> = batch
+        .iter()
+        .map(|record| (record.code.clone(), mapping.row_hash(record)))
+        .collect();
+    let (hashed, met) = context
+        .ledger
+        .read(move |connection| {
+            let met = meet(connection, &hashed, fingerprint)?;
+            Ok((hashed, met))
+        })
+        .await?;
+    let heard_of = heard_of(context, &batch, &met).await?;
+    let mut changes = Changes::default();
+    let mut within: BTreeMap<OrderCode, Entry> = BTreeMap::new();
+    for ((record, (_, row_hash)), met) in batch.iter().zip(hashed).zip(met) {
+        // Two rows with one code in one batch: the second is compared with what the first made.
+        let known = match (within.get(&record.code), met) {
+            (Some(made), _) => Some(made.clone()),
+            (None, Met::Known) => continue,
+            (None, Met::New) => None,
+            (None, Met::Other(entry)) => Some(*entry),
+        };
+        if known
+            .as_ref()
+            .is_some_and(|entry| diff::is_known(&entry.mark(), row_hash, fingerprint))
+        {
+            continue;
+        }
+        let mapped = mapping.map(record);
+        let created = match &mapped {
+            Ok(mapped) => Some(mapped.created),
+            Err(_) => mapping.created(record),
+        };
+        let before = known.as_ref().map(|entry| entry.state);
+        let dropped = known.clone();
+        let look = Look {
+            record,
+            created,
+            mapped,
+            row_hash,
+            fingerprint,
+            heard_of: heard_of.contains(&record.code),
+        };
+        match diff::look(known, look, &context.rules, &when) {
+            Verdict::Wait(why) => {
+                if why == Wait::Settling
+                    && let Some(changed) = record.changed
+                {
+                    let oldest = report
+                        .oldest_settling
+                        .map_or(changed, |oldest| oldest.min(changed));
+                    report.oldest_settling = Some(oldest);
+                }
+                *report.waits.entry(wait_name(why)).or_default() += 1;
+                report.settling += u64::from(why == Wait::Settling);
+                // What waited or was parked and must not go (any more) is forgotten; a settling order is not.
+                if let Some(entry) = dropped.filter(|_| !matches!(why, Wait::Settling | Wait::NoItems)) {
+                    changes.unpark(&entry, report);
+                    changes.removed.push(entry.code);
+                }
+            }
+            Verdict::Claimed => {
+                let created = created.unwrap_or(when.now);
+                changes
+                    .claims
+                    .push((record.code.clone(), record.key.clone(), created));
+            }
+            Verdict::Keep { entry, payload, news } => {
+                within.insert(record.code.clone(), (*entry).clone());
+                changes.keep(*entry, payload, news, before, report);
+            }
+        }
+    }
+    if !context.dry_run && !changes.is_empty() {
+        let wanted = changes
+            .kept
+            .iter()
+            .any(|(entry, _)| entry.state == State::Waiting);
+        write(context, changes, when.now).await?;
+        if wanted {
+            // Whatever becomes of the rest of the read, this much is to be sent.
+            context.bells.send.ring();
+        }
+    }
+    Ok(())
+}
+
+/// Orders unknown to this ledger, in a protected status, of which Brani has told events: a ledger was lost, Brani has
+/// them, and a cancelled order must not be packed.
+async fn heard_of(
+    context: &Context,
+    batch: &[Record],
+    met: &[Met],
+) -> Result<BTreeSet<OrderCode>, PassError> {
+    let codes: Vec<OrderCode> = batch
+        .iter()
+        .zip(met)
+        .filter(|(record, met)| {
+            let status = record.status.as_ref();
+            let at_brani = match met {
+                Met::Known => true,
+                Met::New => false,
+                Met::Other(entry) => entry.maybe_at_brani(),
+            };
+            !at_brani
+                && !context.rules.brings(status)
+                && status.is_some_and(|status| context.rules.protect.contains(status))
+        })
+        .map(|(record, _)| record.code.clone())
+        .collect();
+    if codes.is_empty() || context.rules.events.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let heard = context
+        .ledger
+        .read(move |connection| {
+            let mut heard = BTreeSet::new();
+            for code in codes {
+                if !inbox::of(connection, &code)?.is_empty() {
+                    heard.insert(code);
+                }
+            }
+            Ok(heard)
+        })
+        .await?;
+    Ok(heard)
+}
+
+/// What the ledger says of a row.
+enum Met {
+    /// Nothing of it has changed since the last look.
+    Known,
+    /// The ledger knows another row of the order.
+    Other(Box<Entry>),
+    /// The ledger does not know the order.
+    New,
+}
+
+/// Most rows are known: full entries are read for the others only.
+fn meet(
+    connection: &rusqlite::Connection,
+    hashed: &[(OrderCode, RowHash)],
+    fingerprint: i64,
+) -> Result<Vec<Met>, LedgerError> {
+    let marks = orders::marks(connection, hashed.iter().map(|(code, _)| code))?;
+    let met = |((code, row_hash), mark): (&(OrderCode, RowHash), Option<orders::Mark>)| match mark {
+        Some(mark) if diff::is_known(&mark, *row_hash, fingerprint) => Ok(Met::Known),
+        // It may have come or gone since: what is read now counts.
+        _ => Ok(orders::get(connection, code)?.map_or(Met::New, |entry| Met::Other(Box::new(entry)))),
+    };
+    hashed.iter().zip(marks).map(met).collect()
+}
+
+fn wait_name(wait: Wait) -> &'static str {
+    match wait {
+        Wait::TooOld => "too_old",
+        Wait::Status => "status",
+        Wait::NoItems => "no_items",
+        Wait::Settling => "settling",
+        Wait::Gone => "gone",
+    }
+}
+
+#[derive(Default)]
+struct Changes {
+    kept: Vec<(Entry, Option<Mapped>)>,
+    removed: Vec<OrderCode>,
+    claims: Vec<(OrderCode, crate::types::ShopKey, Timestamp)>,
+    parked: Vec<Entry>,
+    unparked: Vec<OrderCode>,
+}
+
+impl Changes {
+    fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.removed.is_empty() && self.claims.is_empty()
+    }
+
+    fn unpark(&mut self, entry: &Entry, report: &mut Report) {
+        if entry.state == State::Parked {
+            self.unparked.push(entry.code.clone());
+            report.unparked += 1;
+        }
+    }
+
+    fn keep(
+        &mut self,
+        entry: Entry,
+        payload: Option<Mapped>,
+        news: News,
+        before: Option<State>,
+        report: &mut Report,
+    ) {
+        match news {
+            News::Wanted => report.wanted += 1,
+            News::Withdrawn => report.withdrawn += 1,
+            News::Parked => {
+                report.parked += u64::from(before != Some(State::Parked));
+                report.unknown_values |= entry
+                    .problems
+                    .iter()
+                    .any(|problem| problem.owner == Owner::Settings);
+                self.parked.push(entry.clone());
+            }
+            News::Unchanged => {}
+        }
+        if before == Some(State::Parked) && entry.state != State::Parked {
+            self.unparked.push(entry.code.clone());
+            report.unparked += 1;
+        }
+        self.kept.push((entry, payload));
+    }
+}
+
+/// Writes the entries of a look, unless the order moved on since it was read.
+async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<(), PassError> {
+    let Changes {
+        kept,
+        removed,
+        claims,
+        parked,
+        unparked,
+    } = changes;
+    let new_claims = context
+        .ledger
+        .write(move |connection| {
+            for (entry, payload) in kept {
+                keep(connection, entry, payload.as_ref())?;
+            }
+            for code in removed {
+                // A request may have left since it was read: then Brani may have it, and the next poll decides.
+                if orders::get(connection, &code)?.is_some_and(|entry| !entry.maybe_at_brani()) {
+                    orders::remove(connection, &code)?;
+                }
+            }
+            let mut new = Vec::new();
+            for (code, key, created) in claims {
+                if orders::claim(connection, &code, &key, created, now)? {
+                    new.push((code, key));
+                }
+            }
+            Ok(new)
+        })
+        .await?;
+    for (code, key) in new_claims {
+        tracing::error!(
+            event = "order.claimed",
+            ORDER_CODE = %code,
+            hint = "give one of the two orders another code, or let the newcomer have it with `brani-sync orders adopt`",
+            "Order code `{code}` belongs to another order of the shop; the one with key `{key}` is not sent"
+        );
+    }
+    for entry in parked {
+        tell_parked(&entry);
+    }
+    for code in unparked {
+        tracing::info!(event = "order.unparked", ORDER_CODE = %code, "Order `{code}` is no longer parked");
+    }
+    Ok(())
+}
+
+/// Keeps what the row says; what a request did in the meantime stands.
+fn keep(
+    connection: &rusqlite::Connection,
+    mut entry: Entry,
+    payload: Option<&Mapped>,
+) -> Result<(), LedgerError> {
+    if orders::is_buried(connection, &entry.code)? {
+        return Ok(());
+    }
+    if let Some(now) = orders::get(connection, &entry.code)? {
+        if now.agreed != entry.agreed || now.sent != entry.sent {
+            entry.agreed = now.agreed;
+            entry.sent = now.sent;
+            entry.fields = now.fields;
+            entry.status_event = now.status_event;
+            entry.unanswered = now.unanswered;
+            entry.sent_at = now.sent_at;
+            entry.answer = now.answer;
+            let agreed = !diff::is_shop_news(&entry, entry.row_status.clone().as_ref())
+                && !entry.agreed.owed
+                && !entry.unanswered;
+            if entry.state == State::Waiting && entry.wanted == entry.sent && entry.wanted.is_some() && agreed
+            {
+                entry.state = State::Sent;
+            }
+        }
+        entry.told_parked = now.told_parked;
+    }
+    match (entry.state, payload) {
+        (State::Waiting, Some(mapped)) => {
+            let payload = serde_json::to_vec(&mapped.order).map_err(|error| {
+                LedgerError::Sql(rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+            })?;
+            orders::put_payload(connection, &entry.code, &payload)?;
+        }
+        (State::Sent | State::Deleted | State::Parked, _) => orders::forget_payload(connection, &entry.code)?,
+        (State::Waiting, None) => {}
+    }
+    orders::put(connection, &entry)
+}
+
+/// Says why an order is parked: codes, fields, values that are not personal, and what to do.
+pub fn tell_parked(entry: &Entry) {
+    let Some(problem) = entry.problems.first() else {
+        return;
+    };
+    let code = &entry.code;
+    let found = problem
+        .found
+        .as_ref()
+        .map(|found| format!(": `{found}`"))
+        .unwrap_or_default();
+    let more = match entry.problems.len() {
+        0 | 1 => String::new(),
+        more => format!(" (and {} more, see `brani-sync explain {code}`)", more - 1),
+    };
+    let text = format!(
+        "Parked order `{code}`: {}{found} {}{more}",
+        problem.field, problem.rule
+    );
+    let hint = problem.hint.as_str();
+    if entry.agreed.known {
+        tracing::error!(event = "order.parked", ORDER_CODE = %code, hint, at_brani = true,
+            "{text}; Brani has an older version, and the packer would pack it");
+    } else {
+        tracing::warn!(event = "order.parked", ORDER_CODE = %code, hint, "{text}");
+    }
+}
+
+/// Reads parked orders again that the mapping parked: the configuration or e-shop info changed.
+///
+/// # Errors
+/// See [`PassError`].
+pub async fn look_again(context: &Context, codes: &[OrderCode]) -> Result<Report, PassError> {
+    let history = history_start(context).await?;
+    let mapping = context.mapping.get();
+    let mut report = Report::default();
+    for codes in codes.chunks(context.rules.batch.max(1)) {
+        let records = context.source.lookup(codes).await?;
+        let now = context.now();
+        let when = When {
+            now,
+            source_now: now,
+            history,
+            started: context.started,
+        };
+        report.read += records.len() as u64;
+        take(context, &mapping, records, when, &mut report).await?;
+    }
+    Ok(report)
+}
+
+/// The codes of the parked orders that a look may free.
+///
+/// # Errors
+/// The ledger's.
+pub async fn parked_codes(context: &Context) -> Result<Vec<OrderCode>, PassError> {
+    let parked = context
+        .ledger
+        .read(|connection| {
+            orders::select(
+                connection,
+                "state = 'parked' AND parked_by IN ('mapping', 'brani')",
+                100_000,
+            )
+        })
+        .await?;
+    Ok(parked.into_iter().map(|entry| entry.code).collect())
+}
+
+/// Holds re-sends that a new mapping wants, when there are more than a person would expect.
+///
+/// # Errors
+/// The ledger's.
+pub async fn guard_resends(context: &Context) -> Result<bool, PassError> {
+    let (waiting, approved) = context
+        .ledger
+        .read(|connection| {
+            Ok((
+                orders::count(connection, "state = 'waiting' AND lane = 3")?,
+                cursors::get_time(connection, name::RESENDS)?,
+            ))
+        })
+        .await?;
+    let now = context.now();
+    let held = waiting > i64::try_from(context.rules.resends_max).unwrap_or(i64::MAX)
+        && approved.is_none_or(|until| millis(until) < millis(now));
+    if held {
+        context.troubles.begin(
+            "resend.held",
+            Weight::Warn,
+            &format!("A changed mapping would send {waiting} orders again; they wait"),
+            "look at what changed, then `brani-sync orders resend --yes`",
+            now,
+        );
+    } else {
+        context
+            .troubles
+            .end("resend.held", "Orders that a changed mapping sends again go", now);
+    }
+    Ok(held)
+}

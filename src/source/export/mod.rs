@@ -1,0 +1,584 @@
+//! Orders from an export: XML, CSV or JSON, from a file, a glob or an https URL.
+//!
+//! Everything is read as a stream, one order in memory at a time. A file that is not whole is never taken for a
+//! shorter list: the orders read so far are handed over, and the read fails. This room knows no ledger.
+
+mod address;
+mod bytes;
+mod csv;
+mod fetch;
+mod filters;
+mod json;
+mod limits;
+mod local;
+mod template;
+mod tree;
+mod xml;
+
+use crate::clock::SharedClock;
+use crate::config::secret::Secret;
+use crate::config::{self, SourceKind};
+use crate::source::{Finding, Lists, Read, ReadEnd, Record, Source, SourceError};
+use crate::types::OrderCode;
+use async_trait::async_trait;
+use bytes::{Charset, Fault};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use template::{Seen, Templates};
+use tokio::sync::mpsc;
+use tree::Tree;
+
+/// One order of a file before it is mapped.
+pub(crate) struct Raw {
+    /// Its fields.
+    tree: Arc<Tree>,
+    /// Its lines.
+    items: Vec<Arc<Tree>>,
+    /// What keeps it from being read rightly.
+    problem: Option<String>,
+}
+
+impl Raw {
+    fn new(tree: Arc<Tree>, mut items: Vec<Arc<Tree>>, mut problem: Option<String>) -> Self {
+        if items.len() > limits::ITEMS {
+            items.truncate(limits::ITEMS);
+            problem.get_or_insert_with(|| format!("the order has more than {} items", limits::ITEMS));
+        }
+        Self { tree, items, problem }
+    }
+}
+
+/// A file's records, one after the other.
+trait Records {
+    /// The next record; `None` at the file's proper end.
+    fn next(&mut self) -> Result<Option<Raw>, Fault>;
+
+    /// After the end: whether the format itself shows that nothing is missing (a closed root, a closed list).
+    fn proves_its_end(&self) -> bool;
+}
+
+/// What an export source is made of; every secret is resolved already.
+pub struct Setup {
+    /// `xml`, `csv` or `json`.
+    pub kind: SourceKind,
+    /// `https://…`, `file:///path` with globs; `{since}`. It may hold a password: never printed.
+    pub url: Secret,
+    /// HTTP headers.
+    pub headers: Vec<(String, Secret)>,
+    /// `[shop.source.records]`
+    pub records: config::Records,
+    /// `[shop.source.map]`
+    pub map: indexmap::IndexMap<String, String>,
+    /// `[shop.source.options]`, seen by templates as `options`.
+    pub options: toml::Table,
+    /// The form of a mapped `_cursor`.
+    pub cursor: config::Cursor,
+    /// The zone of times without one (UTC where `times = "utc"`).
+    pub zone: TimeZone,
+    /// The shop's zone, in which `{since}` is written.
+    pub shop_zone: TimeZone,
+    /// Orders in one batch.
+    pub batch: usize,
+    /// A folder of our own, where the last complete download is kept.
+    pub state: PathBuf,
+}
+
+impl Setup {
+    /// Takes what concerns exports out of the configuration; `url` and `headers` are its secrets, found.
+    pub fn new(
+        shop: &config::Shop,
+        kind: SourceKind,
+        url: Secret,
+        headers: Vec<(String, Secret)>,
+        state: PathBuf,
+    ) -> Self {
+        let source = &shop.source;
+        Self {
+            kind,
+            url,
+            headers,
+            records: source.records.clone().unwrap_or_default(),
+            map: source.map.clone(),
+            options: source.options.clone(),
+            cursor: source.cursor.clone(),
+            zone: match source.times {
+                Some(config::Times::Utc) => TimeZone::UTC,
+                _ => shop.timezone.clone(),
+            },
+            shop_zone: shop.timezone.clone(),
+            batch: source.batch.max(1),
+            state,
+        }
+    }
+}
+
+/// An export as a source of orders.
+pub struct ExportSource {
+    format: Arc<Format>,
+    place: Place,
+    clock: SharedClock,
+    batch: usize,
+    complete: bool,
+    /// What was handed over to its end since the start, and for which `since`.
+    handed: Mutex<Option<Handed>>,
+}
+
+/// A whole hand-over that this process has made.
+#[derive(Clone)]
+struct Handed {
+    /// What the files looked like.
+    mark: String,
+    since: Option<Timestamp>,
+    started: Timestamp,
+}
+
+enum Place {
+    Local(local::Local),
+    Http(Box<fetch::Fetch>),
+}
+
+/// How files are read and mapped: all that the blocking part needs.
+struct Format {
+    kind: SourceKind,
+    records: config::Records,
+    path: Vec<String>,
+    items: Vec<String>,
+    charset: Option<&'static encoding_rs::Encoding>,
+    templates: Templates,
+    /// Names that no record had and that were told already.
+    told: Mutex<HashSet<(String, String)>>,
+}
+
+/// Files to be read.
+struct Found {
+    files: Vec<PathBuf>,
+    /// Changes whenever the files do.
+    mark: String,
+    started: Timestamp,
+    /// They are a whole export, not only what changed since a moment.
+    full: bool,
+    /// Nothing may be or need be read.
+    unchanged: bool,
+    /// The files are the newest first: what an order's newest file says stands.
+    overlay: bool,
+    /// A download that is kept once it was read to its end.
+    incoming: Option<fetch::Incoming>,
+}
+
+/// What a read hands over.
+struct Handing {
+    sender: mpsc::Sender<Vec<Record>>,
+    batch: Vec<Record>,
+    /// Orders that a newer file has told already.
+    newer: HashSet<OrderCode>,
+}
+
+/// What reading files came to.
+#[derive(Default)]
+struct Pass {
+    records: u64,
+    skipped: u64,
+    /// Which of the files is being read.
+    file: usize,
+    proven: bool,
+    seen: Seen,
+}
+
+impl ExportSource {
+    /// An export source; nothing is read yet.
+    ///
+    /// # Errors
+    /// What in the configuration cannot be used.
+    pub fn new(setup: Setup, clock: SharedClock) -> Result<Self, SourceError> {
+        let wrong = |key: &str, fault: Fault| named(&format!("shop.source.{key}"), fault);
+        let split = |path: &Option<String>| -> Vec<String> {
+            let separator = if setup.kind == SourceKind::Json { '.' } else { '/' };
+            path.as_deref()
+                .unwrap_or_default()
+                .split(separator)
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let (path, items) = (split(&setup.records.order), split(&setup.records.item));
+        if setup.kind == SourceKind::Xml && path.is_empty() {
+            return Err(wrong(
+                "records.order",
+                Fault::hinted(
+                    "an xml export needs the path of one order",
+                    "write e.g. order = \"ORDERS/ORDER\" into shop.source.records",
+                ),
+            ));
+        }
+        let charset = match &setup.records.encoding {
+            None => None,
+            Some(name) => Some(bytes::encoding(name).ok_or_else(|| {
+                wrong(
+                    "records.encoding",
+                    Fault::hinted(
+                        format!("`{name}` is not an encoding"),
+                        "write utf-8, windows-1250, windows-1252 or iso-8859-2",
+                    ),
+                )
+            })?),
+        };
+        let templates = Templates::new(
+            &setup.map,
+            &setup.options,
+            setup.cursor.clone(),
+            setup.zone.clone(),
+        )
+        .map_err(|fault| wrong("map", fault))?;
+        if !templates.has_items() {
+            return Err(wrong(
+                "map",
+                Fault::hinted(
+                    "no template fills an item column",
+                    "write e.g. \"items.code\" = \"{{ CODE }}\" into shop.source.map",
+                ),
+            ));
+        }
+        let place = if local::is_local(setup.url.expose()) {
+            Place::Local(local::Local::new(setup.url.expose()).map_err(|fault| wrong("url", fault))?)
+        } else {
+            let fetch = fetch::Fetch::new(&setup, Arc::clone(&clock)).map_err(|fault| wrong("url", fault))?;
+            Place::Http(Box::new(fetch))
+        };
+        Ok(Self {
+            place,
+            clock,
+            batch: setup.batch.max(1),
+            complete: setup.records.complete,
+            format: Arc::new(Format {
+                kind: setup.kind,
+                path,
+                items,
+                charset,
+                templates,
+                told: Mutex::default(),
+                records: setup.records,
+            }),
+            handed: Mutex::default(),
+        })
+    }
+
+    fn handed(&self) -> Option<Handed> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn find(&self, read: Read) -> Result<Found, SourceError> {
+        match &self.place {
+            Place::Local(local) => local.find(&*self.clock).await,
+            Place::Http(fetch) => fetch.find(read, self.handed().as_ref()).await,
+        }
+    }
+
+    /// Reads the files on a thread of its own; what `each` says of a record decides whether it goes on.
+    async fn pass<T: Send + 'static>(
+        &self,
+        files: Vec<PathBuf>,
+        mut state: T,
+        mut each: impl FnMut(&mut T, &Format, Raw, &mut Pass) -> Result<(), Fault> + Send + 'static,
+    ) -> Result<(T, Pass), SourceError> {
+        let format = Arc::clone(&self.format);
+        let done = tokio::task::spawn_blocking(move || {
+            let mut pass = Pass {
+                proven: true,
+                ..Pass::default()
+            };
+            for (number, file) in files.iter().enumerate() {
+                pass.file = number;
+                format
+                    .file(file, &mut pass, &mut |raw, pass| {
+                        each(&mut state, &format, raw, pass)
+                    })
+                    .map_err(|fault| named(&label(file), fault))?;
+            }
+            Ok((state, pass))
+        });
+        done.await.map_err(|_| SourceError::Stopped)?
+    }
+}
+
+impl Format {
+    /// Reads one file to its end, or says why it is not whole.
+    fn file(
+        &self,
+        path: &Path,
+        pass: &mut Pass,
+        each: &mut dyn FnMut(Raw, &mut Pass) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let file = local::Watched::open(path)?;
+        let mut records: Box<dyn Records> = match self.kind {
+            SourceKind::Xml => {
+                let input = bytes::open(file.reader()?, self.charset())?;
+                Box::new(xml::Xml::new(input, self.path.clone(), self.items.clone()))
+            }
+            SourceKind::Csv => Box::new(csv::Csv::open(
+                &|| file.reader(),
+                self.charset,
+                &self.records,
+                &|columns| self.templates.names_must_be(columns),
+            )?),
+            SourceKind::Json => {
+                let input = bytes::open(file.reader()?, self.charset())?;
+                Box::new(json::Json::new(input, self.path.clone(), self.items.clone()))
+            }
+            _ => return Err(Fault::bad("it is a database, not an export")),
+        };
+        loop {
+            let next = records.next();
+            // what a writer does to the file while we read looks like damage: say what it is
+            let Some(raw) = next.map_err(|fault| file.explain(fault))? else {
+                break;
+            };
+            pass.seen.record(&raw);
+            each(raw, pass)?;
+        }
+        pass.proven &= records.proves_its_end();
+        file.still_the_same()
+    }
+
+    fn charset(&self) -> Charset {
+        self.charset.map_or(Charset::Declared, Charset::Fixed)
+    }
+
+    /// Tells once of each name that a template uses and no record had.
+    fn tell_unknown(&self, seen: &Seen) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for (template, name) in self.templates.unknown(seen) {
+            if told.insert((template.clone(), name.clone())) {
+                tracing::warn!(
+                    event = "export.unknown_name",
+                    template,
+                    name,
+                    "Template `{template}` names `{name}`, which no order of the export has; write `order.{name}` (in \
+                     an item `item.{name}`) if it may be missing"
+                );
+            }
+        }
+    }
+}
+
+/// A file's name without its folder.
+fn label(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(|| "the export".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A fault with the file's or the setting's name.
+fn named(name: &str, fault: Fault) -> SourceError {
+    match fault {
+        Fault::Torn(what) => SourceError::Unavailable {
+            what: format!("export `{name}` is not whole: {what}"),
+        },
+        Fault::Bad { message, hint } => SourceError::Query {
+            query: name.to_owned(),
+            message,
+            hint,
+        },
+        Fault::Stopped => SourceError::Stopped,
+    }
+}
+
+#[async_trait]
+impl Source for ExportSource {
+    async fn read(&self, read: Read, batches: mpsc::Sender<Vec<Record>>) -> Result<ReadEnd, SourceError> {
+        let found = self.find(read).await?;
+        // an export that was handed over to its end and whose cursor was taken on (the next read asks for another
+        // moment) need not be read again; a sweep (no moment) always reads
+        let known = self.handed().is_some_and(|handed| {
+            handed.mark == found.mark && read.since.is_some() && handed.since != read.since
+        });
+        if found.unchanged || known {
+            return Ok(ReadEnd {
+                started: found.started,
+                records: 0,
+                complete: false,
+                unchanged: true,
+            });
+        }
+        let size = self.batch;
+        let overlay = found.overlay;
+        let last_file = found.files.len().saturating_sub(1);
+        let start = Handing {
+            sender: batches,
+            batch: Vec::with_capacity(size),
+            newer: HashSet::new(),
+        };
+        let (end, pass) = self
+            .pass(found.files, start, move |handing, format, raw, pass| {
+                match format.templates.record(&raw) {
+                    Ok(record) => {
+                        if overlay && handing.newer.contains(&record.code) {
+                            return Ok(());
+                        }
+                        if overlay && pass.file < last_file {
+                            handing.newer.insert(record.code.clone());
+                        }
+                        tell_problem(&record);
+                        pass.records += 1;
+                        handing.batch.push(record);
+                    }
+                    Err(problem) => {
+                        pass.skipped += 1;
+                        let number = pass.records + pass.skipped;
+                        tracing::warn!(
+                            event = "export.order_without_code",
+                            number,
+                            "Record {number} of the export has no order number and is left out: {problem}"
+                        );
+                    }
+                }
+                if handing.batch.len() >= size {
+                    let full = std::mem::replace(&mut handing.batch, Vec::with_capacity(size));
+                    handing.sender.blocking_send(full).map_err(|_| Fault::Stopped)?;
+                }
+                Ok(())
+            })
+            .await?;
+        if !end.batch.is_empty() {
+            end.sender
+                .send(end.batch)
+                .await
+                .map_err(|_| SourceError::Stopped)?;
+        }
+        self.format.tell_unknown(&pass.seen);
+        let mark = match (&self.place, &found.incoming) {
+            (Place::Http(fetch), Some(incoming)) => fetch.keep(incoming, pass.records + pass.skipped)?,
+            _ => found.mark,
+        };
+        *self.handed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Handed {
+            mark,
+            since: read.since,
+            started: found.started,
+        });
+        Ok(ReadEnd {
+            started: found.started,
+            records: pass.records,
+            complete: self.complete && found.full && pass.proven && pass.skipped == 0,
+            unchanged: false,
+        })
+    }
+
+    async fn lookup(&self, codes: &[OrderCode]) -> Result<Vec<Record>, SourceError> {
+        if codes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (files, overlay) = match &self.place {
+            Place::Local(local) => (local.find(&*self.clock).await?.files, false),
+            Place::Http(fetch) => (fetch.copies()?, true),
+        };
+        let asked: HashMap<OrderCode, usize> = codes
+            .iter()
+            .cloned()
+            .enumerate()
+            .map(|(place, code)| (code, place))
+            .collect();
+        let start: Vec<Option<(usize, Record)>> = vec![None; codes.len()];
+        let (found, _) = self
+            .pass(files, start, move |found, format, raw, pass| {
+                let Some(&place) = format.templates.code(&raw).and_then(|code| asked.get(&code)) else {
+                    return Ok(());
+                };
+                // what a read hands over last is what stands: the last mention, of the newest file
+                let older = overlay && matches!(&found[place], Some((file, _)) if *file != pass.file);
+                if !older {
+                    found[place] = format
+                        .templates
+                        .record(&raw)
+                        .ok()
+                        .map(|record| (pass.file, record));
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(found.into_iter().flatten().map(|(_, record)| record).collect())
+    }
+
+    async fn lists(&self) -> Result<Lists, SourceError> {
+        Ok(Lists::default())
+    }
+
+    async fn check(&self) -> Vec<Finding> {
+        let found = match self.find(Read { since: None }).await {
+            Ok(found) => found,
+            Err(error) => return vec![failed(&error)],
+        };
+        let count = found.files.len();
+        let (_, pass) = match self
+            .pass(found.files, (), |(), format, raw, pass| {
+                match format.templates.record(&raw) {
+                    Ok(record) if record.order.get("_problem").is_none() => pass.records += 1,
+                    _ => pass.skipped += 1,
+                }
+                Ok(())
+            })
+            .await
+        {
+            Ok(done) => done,
+            Err(error) => return vec![failed(&error)],
+        };
+        if let (Place::Http(fetch), Some(incoming)) = (&self.place, &found.incoming)
+            && let Err(error) = fetch.keep(incoming, pass.records + pass.skipped)
+        {
+            return vec![failed(&error)];
+        }
+        let mut findings = vec![Finding {
+            ok: (pass.records > 0).then_some(true),
+            text: format!(
+                "the export is whole: {} orders in {count} {}",
+                pass.records,
+                if count == 1 { "file" } else { "files" }
+            ),
+            hint: (pass.records == 0).then(|| {
+                "an export without orders is fine for a new shop; else look at shop.source.records".into()
+            }),
+        }];
+        if pass.skipped > 0 {
+            findings.push(Finding {
+                ok: Some(false),
+                text: format!("{} orders of the export cannot be read", pass.skipped),
+                hint: Some("the log of `brani-sync once --dry-run` names each with its template".into()),
+            });
+        }
+        for (template, name) in self.format.templates.unknown(&pass.seen) {
+            findings.push(Finding {
+                ok: None,
+                text: format!("template `{template}` names `{name}`, which no order of the export has"),
+                hint: Some(format!(
+                    "correct the name, or write `order.{name}` (in an item `item.{name}`) if it may be missing"
+                )),
+            });
+        }
+        findings
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+}
+
+/// Says that an order will be parked, and why.
+fn tell_problem(record: &Record) {
+    if let Some(problem) = record.order.get("_problem") {
+        let (code, problem) = (record.code.as_str(), problem.to_text());
+        tracing::warn!(
+            event = "export.order_unreadable",
+            code,
+            "Order `{code}` cannot be read from the export and will be parked: {problem}"
+        );
+    }
+}
+
+fn failed(error: &SourceError) -> Finding {
+    Finding {
+        ok: Some(false),
+        text: error.to_string(),
+        hint: error.hint().map(str::to_owned),
+    }
+}

@@ -1,0 +1,241 @@
+//! Whose status wins: pure functions of values, no clock, no network.
+//!
+//! What each side last said of an order's status, who changed it, what to send, what to write. The two flows
+//! both ask here; the steps in between (drain, look-up, request, write) are theirs. The tests at the end port the
+//! histories of merchants, packers and crashes that these rules must survive.
+
+use crate::types::{ShopStatus, StatusId};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// The window of our latest request: an event with its status, created while it ran, is our own echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The status that was sent; none where the order has none.
+    pub status: Option<StatusId>,
+    /// When the request left.
+    pub from: Timestamp,
+    /// When its answer came; none while it runs, or when no answer came.
+    pub to: Option<Timestamp>,
+}
+
+/// What the ledger keeps of one order's status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Agreed {
+    /// Brani has the order: a request of ours was answered with success.
+    pub known: bool,
+    /// The shop's raw value as last agreed.
+    pub shop: Option<ShopStatus>,
+    /// Brani's id as last agreed.
+    pub brani: Option<StatusId>,
+    /// A write-back was begun with this value, and its mark is missing.
+    pub writing: Option<ShopStatus>,
+    /// A request left, and no drain begun after its answer has been read.
+    pub unconfirmed: bool,
+    /// Brani must hear its own status again.
+    pub owed: bool,
+    /// Our latest request.
+    pub window: Option<Window>,
+}
+
+/// How far the clocks of the two machines may differ before an echo is taken for news, and the resolution of
+/// `event_creation`, which is a second.
+pub const ECHO_SLACK: Duration = Duration::from_secs(2);
+
+/// A request without an answer may land, and echo, this long after it left; not for ever: the packer may say the
+/// same later.
+pub const ECHO_OPEN: Duration = Duration::from_secs(15 * 60);
+
+impl Agreed {
+    /// Whether an event is the echo of our own request: its status, created while it ran.
+    pub fn is_echo(&self, status: Option<StatusId>, created: &[Timestamp]) -> bool {
+        let Some(window) = self.window else { return false };
+        let to = window.to.map_or(window.from + ECHO_OPEN, |to| to + ECHO_SLACK);
+        status.is_some()
+            && status == window.status
+            && created
+                .iter()
+                .any(|&at| at >= window.from - ECHO_SLACK && at <= to)
+    }
+
+    /// Whether a request with another status than the agreed one may have landed before an event was created.
+    pub fn in_doubt(&self, unanswered: bool, created: &[Timestamp]) -> bool {
+        let Some(window) = self.window else { return false };
+        // An event's creation is cut off to whole seconds.
+        let second = Duration::from_secs(1);
+        (unanswered || window.to.is_none())
+            && window.status != self.brani
+            && created.iter().any(|&at| at + second > window.from)
+    }
+}
+
+/// What was found: the shop's row after a drain, and what the drain brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The row's raw status.
+    pub shop: Option<ShopStatus>,
+    /// What it means to Brani.
+    pub shop_id: Option<StatusId>,
+    /// The row's status is in `protect`.
+    pub protected: bool,
+    /// The newest status event that is no echo, of those not yet dealt with.
+    pub event: Option<StatusId>,
+    /// That event came after a request of ours which was not answered and may have landed: even where it says what
+    /// was agreed, it is news.
+    pub in_doubt: bool,
+    /// The content differs from what Brani has.
+    pub content_differs: bool,
+}
+
+/// What to do. One act, then everything is looked at again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Send the order with this status.
+    Send {
+        /// The status that goes with it.
+        status: Option<StatusId>,
+        /// The shop's value that this request makes agreed; none where it does not carry the shop's news.
+        intent: Option<ShopStatus>,
+        /// Why.
+        why: Why,
+    },
+    /// Bring this status of Brani's into the shop.
+    Write {
+        /// Brani's status.
+        status: StatusId,
+    },
+    /// Nothing is to be done; what was unconfirmed is confirmed.
+    Nothing,
+}
+
+/// Why an order is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Brani does not have it.
+    First,
+    /// Brani's events say more of its status than the shop does.
+    FirstWithPackersStatus,
+    /// A protected status of the shop's stands against anything.
+    Protected,
+    /// The shop's status changed.
+    ShopNews,
+    /// Other content.
+    Content,
+    /// Brani must hear its own status again.
+    Owed,
+}
+
+/// Decides, by the table in `docs/architecture.md`.
+pub fn decide(agreed: &Agreed, found: &Found) -> Decision {
+    if !agreed.known {
+        return match found.event {
+            Some(event) if !found.protected => Decision::Send {
+                status: Some(event),
+                intent: found.shop.clone(),
+                why: Why::FirstWithPackersStatus,
+            },
+            _ => Decision::Send {
+                status: found.shop_id,
+                intent: found.shop.clone(),
+                why: Why::First,
+            },
+        };
+    }
+    let brani_news = found.event.is_some() && (found.event != agreed.brani || found.in_doubt);
+    let begun = agreed.writing.is_some();
+    let shop_news = found.shop != agreed.shop && !(begun && found.shop == agreed.writing);
+    let unfinished = begun && !shop_news;
+    if found.protected && (shop_news || brani_news) {
+        return Decision::Send {
+            status: found.shop_id,
+            intent: found.shop.clone(),
+            why: Why::Protected,
+        };
+    }
+    if (brani_news || unfinished)
+        && let Some(status) = found.event.or(agreed.brani)
+    {
+        return Decision::Write { status };
+    }
+    if shop_news {
+        return Decision::Send {
+            status: found.shop_id,
+            intent: found.shop.clone(),
+            why: Why::ShopNews,
+        };
+    }
+    if found.content_differs || agreed.owed {
+        let why = if found.content_differs {
+            Why::Content
+        } else {
+            Why::Owed
+        };
+        return Decision::Send {
+            status: agreed.brani,
+            intent: None,
+            why,
+        };
+    }
+    Decision::Nothing
+}
+
+impl Agreed {
+    /// To be kept before a request leaves.
+    pub fn before_send(&mut self, status: Option<StatusId>, now: Timestamp) {
+        self.unconfirmed = true;
+        self.window = Some(Window {
+            status,
+            from: now,
+            to: None,
+        });
+    }
+
+    /// To be kept when the request was answered with success. `writing` is the shop value for `status`, where the
+    /// shop has yet to hear it.
+    pub fn after_send(
+        &mut self,
+        status: Option<StatusId>,
+        intent: Option<&ShopStatus>,
+        writing: Option<ShopStatus>,
+        now: Timestamp,
+    ) {
+        self.known = true;
+        self.brani = status;
+        self.unconfirmed = true;
+        self.owed = false;
+        if let Some(window) = &mut self.window {
+            window.to = Some(now);
+        }
+        if let Some(intent) = intent {
+            self.shop = Some(intent.clone());
+            self.writing = writing;
+        }
+    }
+
+    /// To be kept before a status is written into a row whose status is `shop`, so that a crash does not make our
+    /// own write look like the merchant's.
+    pub fn before_write(&mut self, shop: Option<&ShopStatus>, writing: ShopStatus) {
+        if self.writing.is_some() && self.writing.as_ref() == shop {
+            self.shop = shop.cloned();
+        }
+        self.writing = Some(writing);
+    }
+
+    /// To be kept when the write stands: both sides agree. Where a request was unconfirmed, the event may have
+    /// crossed it, and Brani must hear its own status again.
+    pub fn after_write(&mut self, status: StatusId, shop: Option<ShopStatus>) {
+        self.shop = shop;
+        self.writing = None;
+        self.brani = Some(status);
+        self.owed = self.owed || self.unconfirmed;
+        self.unconfirmed = false;
+    }
+
+    /// To be kept when a drain begun after the answer brought nothing else.
+    pub fn confirmed(&mut self) {
+        self.unconfirmed = false;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,353 @@
+//! What a person does by hand: every command of the real binary, with what it answers.
+
+use crate::merchant::{BINARY, Merchant, Sale, Shop, TOKEN, until};
+use brani_sync::sandbox::NewEvent;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+fn code(id: u32) -> String {
+    Sale::new(id).code
+}
+
+async fn sent(shop: Shop, count: u32) -> Merchant {
+    let merchant = Merchant::both_ways(shop).await;
+    merchant
+        .shop
+        .add_all(&(1..=count).map(Sale::new).collect::<Vec<_>>());
+    merchant.once().exits(0);
+    assert_eq!(merchant.brani.order_count(), count as usize);
+    merchant
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_set_up_passes_every_check() {
+    for shop in [Shop::sqlite(), Shop::mariadb(), Shop::postgres()] {
+        let merchant = sent(shop, 3).await;
+        let daemon = merchant.run();
+        until("registered", || daemon.told("webhook.registered") == 2);
+        let answer = merchant.tell(&["check"]).exits(0);
+        assert!(
+            !answer.out.contains('✗') && answer.out.contains('✓'),
+            "{}",
+            answer.out
+        );
+        let warnings = answer.out.lines().filter(|line| line.starts_with("! "));
+        // The tests' own user may do everything.
+        let strange: Vec<&str> = warnings.filter(|line| !line.contains("may write")).collect();
+        assert!(strange.is_empty(), "{strange:?}");
+        let findings = merchant.tell(&["check", "--json"]).exits(0).json();
+        assert!(
+            findings.as_array().is_some_and(|list| list.len() > 8),
+            "{findings}"
+        );
+        merchant.tell(&["check", "--offline"]).exits(0);
+        assert_eq!(daemon.stop().0, 0);
+        merchant.keeps_secrets();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_names_what_is_broken_and_what_to_do() {
+    let mut merchant = sent(Shop::mariadb(), 1).await;
+    let broken = |merchant: &Merchant, words: &[&str]| {
+        let answer = merchant.tell(&["check"]).exits(1);
+        let (_, from) = answer.out.split_once('✗').expect("a cross");
+        for word in words {
+            assert!(from.contains(word), "`{word}` in {}", answer.out);
+        }
+        assert!(from.contains("hint: "), "{}", answer.out);
+        assert!(!answer.out.contains(TOKEN), "{}", answer.out);
+    };
+    merchant.secret("token", "spatny-token-9876543210");
+    broken(&merchant, &["token"]);
+    merchant.secret("token", TOKEN);
+    merchant.secret("shop-url", "mysql://nikdo:tajne-heslo@127.0.0.1:1/shop");
+    broken(&merchant, &["127.0.0.1:1"]);
+    assert!(!merchant.tell(&["check"]).out.contains("tajne-heslo"));
+    merchant.secret("shop-url", &merchant.shop.db.url);
+    merchant
+        .shop
+        .db
+        .sql("ALTER TABLE items CHANGE weight grams DECIMAL(8,3)");
+    broken(&merchant, &["shop.source.items", "weight"]);
+    merchant
+        .shop
+        .db
+        .sql("ALTER TABLE items CHANGE grams weight DECIMAL(8,3)");
+    merchant.shop.db.sql("UPDATE orders SET shipping = 'posel'");
+    let answer = merchant.tell(&["check"]);
+    assert!(
+        answer.out.contains("posel") && answer.out.contains(&code(1)),
+        "{}",
+        answer.out
+    );
+    merchant.shop.db.sql("UPDATE orders SET shipping = 'zasilkovna'");
+    merchant.brani.fault(
+        brani_sync::sandbox::Fault::Cut,
+        brani_sync::sandbox::Matcher::any(),
+    );
+    broken(&merchant, &["Brani"]);
+    merchant.brani.heal();
+    merchant.edit("updated_at = :now WHERE", "updated = :now WHERE");
+    let answer = merchant.tell(&["check"]);
+    assert!(
+        answer.out.contains("writeback") || answer.code == 0,
+        "{}",
+        answer.out
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_reads_a_row_that_changed_long_ago_at_once() {
+    let merchant = Merchant::both_ways(Shop::sqlite()).await;
+    merchant.shop.add(&Sale::new(1));
+    merchant.brani.fail_code(&code(1), 422);
+    merchant.once().exits(2);
+    let old = merchant.shop.moment(-7200);
+    merchant
+        .shop
+        .db
+        .sql(&format!("UPDATE orders SET updated_at = {old}"));
+    merchant.shop.add(&Sale::new(2).shipping("posel"));
+    merchant.once().exits(2);
+    merchant.shop.db.sql(&format!(
+        "UPDATE orders SET shipping = 'zasilkovna', updated_at = {old} WHERE id = 2"
+    ));
+    merchant.brani.heal();
+    merchant.tell(&["orders", "retry"]).exits(64);
+    merchant.tell(&["orders", "retry", "neni"]).exits(1);
+    let daemon = merchant.run();
+    until("the first pass is over", || {
+        merchant.tell(&["status", "--json"]).json()["last_poll"].is_string()
+    });
+    merchant.tell(&["orders", "retry", &code(1)]).exits(0);
+    until("sent", || merchant.brani.order(&code(1)).is_some());
+    merchant.tell(&["orders", "retry", "--all"]).exits(0);
+    until("sent", || merchant.brani.order(&code(2)).is_some());
+    assert_eq!(daemon.stop().0, 0);
+    merchant.once().exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_are_resent_deleted_ignored_and_forgotten() {
+    let merchant = sent(Shop::postgres(), 4).await;
+    let upserts = merchant.upserts();
+    merchant.tell(&["orders", "resend", &code(1)]).exits(0);
+    merchant.once().exits(0);
+    assert_eq!(merchant.upserts(), upserts + 1);
+    merchant.tell(&["orders", "resend"]).exits(64);
+    merchant.tell(&["orders", "resend", "--yes"]).exits(0);
+
+    merchant.tell(&["orders", "delete", &code(2)]).exits(0);
+    merchant.once().exits(0);
+    assert_eq!(merchant.brani.deleted(), [code(2)]);
+    merchant.once().exits(0);
+    merchant.shop.change(2, "state = state");
+    merchant.once().exits(0);
+    assert_eq!(merchant.brani.order_count(), 3, "it stays deleted");
+    let listed = merchant
+        .tell(&["orders", "list", "--state", "deleted", "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(listed[0]["code"], code(2));
+
+    merchant.shop.change(2, "note = 'přece jen ano'");
+    merchant.once().exits(0);
+    assert_eq!(
+        merchant.brani.order_count(),
+        4,
+        "it says something new: it comes back"
+    );
+    merchant.tell(&["orders", "delete", &code(2)]).exits(0);
+    merchant.once().exits(0);
+
+    merchant.tell(&["orders", "ignore", &code(3)]).exits(0);
+    merchant.shop.change(3, "note = 'nechte to'");
+    let upserts = merchant.upserts();
+    merchant.once();
+    assert_eq!(merchant.upserts(), upserts, "left alone");
+    merchant.tell(&["orders", "retry", &code(3)]).exits(0);
+    merchant.once().exits(0);
+    assert_eq!(merchant.upserts(), upserts + 1);
+
+    merchant.tell(&["forget", &code(4), "--at-brani"]).exits(0);
+    merchant.shop.change(4, "note = 'zapomeňte'");
+    merchant.once().exits(0);
+    assert_eq!(merchant.brani.order_count(), 2);
+    let told = merchant.tell(&["explain", &code(4)]).exits(0);
+    assert!(told.out.contains("was forgotten"), "{}", told.out);
+    for order in [code(1), code(2)] {
+        let told = merchant.tell(&["explain", &order]).exits(0);
+        assert!(told.out.contains(&order), "{}", told.out);
+    }
+    merchant.keeps_secrets();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stuck_event_is_shown_retried_and_dropped() {
+    let mut merchant = sent(Shop::sqlite(), 3).await;
+    let daemon = merchant.run();
+    until("registered", || daemon.told("webhook.registered") == 2);
+    assert_eq!(daemon.stop().0, 0);
+    merchant.edit("timeout = \"3s\"", "timeout = \"3s\"\nattempts = 1");
+    merchant.shop.db.sql(
+        "CREATE TRIGGER no BEFORE UPDATE OF tracking ON orders WHEN new.tracking LIKE 'BAD%'
+         BEGIN SELECT raise(ABORT, 'this number is bad'); END",
+    );
+    merchant.brani.add_event(NewEvent::package(&code(1), "BAD1"));
+    merchant.brani.add_event(NewEvent::package(&code(2), "BAD2"));
+    merchant.brani.add_event(NewEvent::package(&code(3), "GOOD"));
+    merchant.once().exits(2);
+    assert_eq!(merchant.shop.get(3, "tracking"), "GOOD");
+    let stuck = || {
+        merchant
+            .tell(&["events", "list", "--stuck", "--json"])
+            .exits(0)
+            .json()
+    };
+    let list = stuck();
+    assert_eq!(list.as_array().map(Vec::len), Some(2), "{list}");
+    assert!(
+        list[0]["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("this number is bad")),
+        "{list}"
+    );
+    assert_eq!(merchant.told("event.stuck"), 2);
+    let id = list[0]["id"].to_string();
+    merchant.tell(&["events", "skip", &id]).exits(0);
+    assert_eq!(stuck().as_array().map(Vec::len), Some(1));
+    merchant.shop.db.sql("DROP TRIGGER no");
+    merchant.tell(&["events", "retry"]).exits(0);
+    merchant.once().exits(0);
+    assert_eq!(merchant.shop.get(2, "tracking"), "BAD2");
+    assert_eq!(merchant.shop.get(1, "tracking"), "NULL");
+    merchant.tell(&["events", "skip", "999999"]).exits(1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adopt_takes_what_an_old_script_sent_and_sends_only_changes() {
+    let merchant = Merchant::both_ways(Shop::mariadb()).await;
+    merchant.shop.add_all(&(1..=3).map(Sale::new).collect::<Vec<_>>());
+    let hook = merchant
+        .brani
+        .register("status_change", "http://127.0.0.1:9/stary.php");
+    merchant.brani.set_status_at_packing_table(&code(1), -1);
+    let answer = merchant.tell(&["adopt", "--dry-run", "--json"]).exits(0).json();
+    assert_eq!(answer["orders"], 3, "{answer}");
+    let answer = merchant.tell(&["adopt", "--json"]).exits(0).json();
+    assert_eq!(
+        (&answer["orders"], &answer["events"]),
+        (&3.into(), &1.into()),
+        "{answer}"
+    );
+    merchant.once().exits(0);
+    assert_eq!(merchant.upserts(), 0);
+    assert_eq!(
+        merchant.shop.get(1, "state"),
+        "processing",
+        "what the old script saw is not written"
+    );
+    merchant.tell(&["webhooks", "adopt", &hook.to_string()]).exits(0);
+    merchant.shop.change(2, "note = 'nová'");
+    merchant.once().exits(0);
+    assert_eq!(merchant.upserts(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webhooks_and_eshop_info_are_shown_and_made_right_by_hand() {
+    let mut merchant = Merchant::both_ways(Shop::sqlite()).await;
+    assert_eq!(
+        merchant.tell(&["webhooks", "list", "--json"]).exits(0).json(),
+        serde_json::json!([])
+    );
+    merchant.tell(&["webhooks", "sync"]).exits(0);
+    merchant.tell(&["webhooks", "sync"]).exits(0);
+    let list = merchant.tell(&["webhooks", "list", "--json"]).exits(0).json();
+    assert_eq!(list.as_array().map(Vec::len), Some(2), "{list}");
+    let stranger = merchant
+        .brani
+        .register("status_change", "http://127.0.0.1:9/stary.php");
+    merchant
+        .tell(&["webhooks", "remove", &stranger.to_string()])
+        .exits(0);
+    merchant.tell(&["webhooks", "adopt", "999999"]).exits(1);
+
+    let diff = merchant.tell(&["eshop-info", "diff", "--json"]).exits(0).json();
+    assert_eq!(diff["post_needed"], true);
+    merchant.tell(&["eshop-info", "push"]).exits(0);
+    let diff = merchant.tell(&["eshop-info", "diff", "--json"]).exits(0).json();
+    assert_eq!(diff["post_needed"], false, "{diff}");
+    merchant.edit("name = \"Zásilkovna\"", "name = \"Zásilkovna – výdejna\"");
+    let diff = merchant.tell(&["eshop-info", "diff"]).exits(0);
+    assert!(
+        diff.out.contains("výdejna") && diff.out.contains("a post is needed"),
+        "{}",
+        diff.out
+    );
+    merchant.once().exits(0);
+    assert_eq!(merchant.brani.eshop_info_posts(), 2);
+    assert!(
+        merchant
+            .tell(&["eshop-info", "show"])
+            .exits(0)
+            .out
+            .contains("výdejna")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_are_stored_backups_made_and_papers_printed() {
+    let merchant = sent(Shop::sqlite(), 1).await;
+    merchant
+        .tell_with(&["secret", "set", "brani-token"], "nové tajemství\n")
+        .exits(0);
+    let file = merchant.path("kvetiny.secrets/brani-token");
+    assert_eq!(fs::read_to_string(&file).expect("it is stored"), "nové tajemství");
+    assert_eq!(
+        fs::metadata(&file).expect("it is stored").permissions().mode() & 0o777,
+        0o600
+    );
+    merchant.tell_with(&["secret", "set", "../token"], "x").exits(64);
+    merchant.tell_with(&["secret", "set", "brani-token"], "").exits(1);
+
+    let daemon = merchant.run();
+    let copy = merchant.path("copy.db");
+    merchant
+        .tell(&["backup", copy.to_str().expect("a path")])
+        .exits(0);
+    merchant
+        .tell(&["backup", copy.to_str().expect("a path")])
+        .exits(1);
+    assert_eq!(
+        fs::metadata(&copy).expect("a copy").permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(daemon.stop().0, 0);
+    let orders: i64 = rusqlite::Connection::open(&copy)
+        .and_then(|db| db.query_row("SELECT count(*) FROM orders", [], |row| row.get(0)))
+        .expect("a ledger");
+    assert_eq!(orders, 1);
+
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(
+            merchant
+                .tell(&["completions", shell])
+                .exits(0)
+                .out
+                .contains("brani-sync")
+        );
+    }
+    for page in ["brani-sync.8", "brani-sync.toml.5"] {
+        assert!(
+            merchant.tell(&["man", page]).exits(0).out.contains(".TH"),
+            "{page}"
+        );
+    }
+    merchant.tell(&["man", "jiny"]).exits(64);
+    let bare = Command::new(BINARY).arg("nesmysl").output().expect("it starts");
+    assert_eq!(bare.status.code(), Some(64));
+    let version = Command::new(BINARY).arg("--version").output().expect("it starts");
+    assert_eq!(version.status.code(), Some(0));
+}

@@ -1,0 +1,32 @@
+//! The one integration-test binary: a file per story.
+#![allow(missing_docs, clippy::print_stdout)]
+
+mod admin;
+mod cli;
+mod client;
+mod config;
+mod export;
+mod extras;
+mod inbound;
+mod init;
+mod mapping;
+mod merchant;
+mod outage;
+mod outbound;
+mod packaging;
+mod presets;
+mod presets_live;
+mod receiver;
+mod restart;
+mod sandbox;
+mod schedule;
+mod sim;
+mod source_mysql;
+mod source_postgres;
+mod source_sqlite;
+mod sql_stories;
+mod support;
+mod systemd;
+mod tidy;
+mod writeback;
+mod writeback_sql;

@@ -1,0 +1,205 @@
+//! Orders leave a shop's database and stand in Brani: the real binary, real databases, a strict Brani.
+
+use crate::merchant::{Column, Merchant, Sale, Shop, until};
+use crate::support::{MariaDb, Postgres, Sqlite};
+use serde_json::{Value, json};
+
+/// What of an order must stand at Brani byte for byte.
+#[track_caller]
+fn stands(merchant: &Merchant, sale: &Sale) {
+    let order = merchant
+        .brani
+        .order(&sale.code)
+        .unwrap_or_else(|| panic!("`{}` does not stand:\n{}", sale.code, merchant.log()));
+    let found = json!({
+        "code": order["code"], "email": order["email"], "phone": order["phone"],
+        "name": order["deliveryAddress"]["fullName"], "street": order["deliveryAddress"]["street"],
+        "city": order["deliveryAddress"]["city"], "note": order["notes"]["customerRemark"],
+        "goods": order["items"][0]["name"], "count": order["items"].as_array().map(Vec::len),
+        "total": order["price"]["withVat"],
+    });
+    let wanted = json!({
+        "code": sale.code, "email": sale.email, "phone": sale.phone, "name": sale.name, "street": sale.street,
+        "city": sale.city, "note": sale.note, "goods": sale.goods, "count": 2, "total": "1249.90",
+    });
+    assert_eq!(found, wanted);
+}
+
+fn parked(merchant: &Merchant) -> Vec<String> {
+    let list = merchant
+        .tell(&["orders", "list", "--state", "parked", "--json"])
+        .exits(0);
+    let list = list.json();
+    let codes = list.as_array().expect("a list").iter();
+    codes
+        .map(|order| order["code"].as_str().expect("a code").to_owned())
+        .collect()
+}
+
+/// The whole main job on one database and one way of writing times.
+async fn story(shop: Shop) {
+    let mut merchant = Merchant::new(shop).await;
+    let mut sales: Vec<Sale> = (1..=8).map(Sale::new).collect();
+    sales[4] = Sale::new(5).code("Č-5/ž 🎁");
+    merchant.shop.add_all(&sales);
+    let unpaid = Sale::new(20).state("waiting");
+    let odd = Sale::new(21).shipping("posel");
+    merchant.shop.add_all(&[unpaid.clone(), odd.clone()]);
+
+    merchant.once().exits(2);
+    for sale in &sales {
+        stands(&merchant, sale);
+    }
+    assert_eq!(merchant.brani.order_count(), 8, "unpaid and odd ones stay");
+    assert_eq!(merchant.upserts(), 8);
+    assert_eq!(
+        merchant.brani.refused().len(),
+        0,
+        "{:?}",
+        merchant.brani.refused()
+    );
+    let requests = merchant.brani.requests();
+    let place = |path: &str| requests.iter().position(|r| r.method == "POST" && r.path == path);
+    let info = requests
+        .iter()
+        .position(|r| r.method == "POST" && r.path != "/order/upsert");
+    assert!(info < place("/order/upsert"), "e-shop info goes first");
+    assert_eq!(merchant.brani.eshop_info_posts(), 1);
+
+    assert_eq!(parked(&merchant), [odd.code.as_str()]);
+    let told = merchant.tell(&["explain", &odd.code, "--json"]).exits(0).json();
+    assert_eq!(told["state"], "parked");
+    assert_eq!(told["problems"][0]["found"], "posel", "{told}");
+    let status = merchant.tell(&["status", "--json"]).exits(0).json();
+    assert_eq!(status["orders"]["sent"], 8);
+    assert_eq!(status["parked"][0]["code"], odd.code.as_str());
+
+    merchant.once().exits(2);
+    assert_eq!(merchant.upserts(), 8, "unchanged orders cost nothing");
+
+    merchant.shop.change(1, "state = state");
+    merchant.once().exits(2);
+    assert_eq!(merchant.upserts(), 8, "a touched but equal order costs nothing");
+
+    merchant.shop.change(2, "note = 'Jiná poznámka 🌷'");
+    merchant.once().exits(2);
+    assert_eq!(merchant.upserts(), 9, "one change, one request");
+    let order = merchant.brani.order(&sales[1].code).expect("it stands");
+    assert_eq!(order["notes"]["customerRemark"], "Jiná poznámka 🌷");
+
+    merchant.add("[[eshop_info.shipping]]\nshop = \"posel\"\nname = \"Posel\"\n");
+    merchant.once().exits(0);
+    stands(&merchant, &odd);
+    assert_eq!(merchant.brani.eshop_info_posts(), 2);
+
+    merchant.shop.change(20, "state = 'processing'");
+    merchant.once().exits(0);
+    stands(&merchant, &unpaid);
+    assert_eq!(merchant.upserts(), 11);
+    assert_eq!(merchant.brani.refused().len(), 0);
+    assert!(!merchant.brani.in_flight_twice());
+    merchant.keeps_secrets();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_with_text_times() {
+    story(Shop::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_with_epoch_times() {
+    story(Shop::new(Sqlite::create(), Column::Epoch)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_with_datetime() {
+    story(Shop::mariadb()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_with_timestamp() {
+    story(Shop::new(MariaDb::create(), Column::Zoned)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_with_text_times() {
+    story(Shop::new(MariaDb::create(), Column::Text)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_with_epoch_times() {
+    story(Shop::new(MariaDb::create(), Column::Epoch)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_with_timestamp() {
+    story(Shop::new(Postgres::create(), Column::Local)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_with_timestamptz() {
+    story(Shop::postgres()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_with_text_times() {
+    story(Shop::new(Postgres::create(), Column::Text)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_with_epoch_times() {
+    story(Shop::new(Postgres::create(), Column::Epoch)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_mended_in_the_shop_is_unparked_by_the_next_poll() {
+    let merchant = Merchant::new(Shop::mariadb()).await;
+    merchant
+        .shop
+        .add_all(&[Sale::new(1).shipping("posel"), Sale::new(2)]);
+    merchant.once().exits(2);
+    assert_eq!(merchant.brani.order_count(), 1);
+    merchant.shop.change(1, "shipping = 'zasilkovna'");
+    merchant.once().exits(0);
+    stands(&merchant, &Sale::new(1));
+    assert_eq!(merchant.upserts(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_sends_nothing_and_keeps_nothing() {
+    let merchant = Merchant::both_ways(Shop::sqlite()).await;
+    merchant
+        .shop
+        .add_all(&[Sale::new(1), Sale::new(2).shipping("posel")]);
+    merchant.tell(&["once", "--dry-run"]).exits(0);
+    let writes: Vec<_> = merchant
+        .brani
+        .requests()
+        .into_iter()
+        .filter(|r| r.method != "GET")
+        .collect();
+    assert_eq!(writes.len(), 0, "{writes:?}");
+    let status = merchant.tell(&["status", "--json"]).exits(0).json();
+    assert_eq!(
+        status["orders"],
+        json!({"waiting": 0, "sent": 0, "parked": 0, "deleted": 0})
+    );
+    let daemon = merchant.start(&["run", "--dry-run"]);
+    until("the dry daemon has read the shop", || {
+        daemon.told("poll.pass") > 0
+    });
+    assert_eq!(daemon.stop().0, 0);
+    let writes: Vec<_> = merchant
+        .brani
+        .requests()
+        .into_iter()
+        .filter(|r| r.method != "GET")
+        .collect();
+    assert_eq!(writes.len(), 0, "{writes:?}");
+    let listed: Value = merchant
+        .tell(&["orders", "list", "--state", "all", "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(listed, json!([]));
+    merchant.keeps_secrets();
+}

@@ -1,0 +1,27 @@
+//! The real scheduler on the real clock: it rings, and it stops.
+
+use brani_sync::bell::Bell;
+use brani_sync::clock::SystemClock;
+use brani_sync::schedule::{Schedule, run};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bell_of_every_second_rings_again_and_again_until_stopped() {
+    let zone = jiff::tz::TimeZone::get("Europe/Prague").unwrap();
+    let (bell, stop) = (Bell::new("poll"), CancellationToken::new());
+    let bells = vec![(Schedule::parse("* * * * * *", &zone).unwrap(), bell.clone())];
+    let running = tokio::spawn(run(bells, Arc::new(SystemClock), stop.clone()));
+    for _ in 0..3 {
+        // Within the guard's grace, so it is the scheduler that rings.
+        tokio::time::timeout(Duration::from_secs(4), bell.rung())
+            .await
+            .expect("rung");
+    }
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(5), running)
+        .await
+        .expect("stopped")
+        .unwrap();
+}

@@ -1,0 +1,414 @@
+//! What must hold, whatever people, networks and crashes do: the invariants of the design, checked at every step.
+
+use super::shop::{self, Row, STORNO};
+use super::world::World;
+use brani_sync::types::StatusId;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The latest request for an order.
+#[derive(Clone, Debug)]
+struct Last {
+    content: String,
+    status: Option<StatusId>,
+    begun: Timestamp,
+    answered: Option<Timestamp>,
+}
+
+/// What was sent of one order.
+#[derive(Default)]
+struct Sent {
+    newest: usize,
+    last: Option<Last>,
+    /// Requests that may repeat what Brani has, because one was not answered.
+    repeats: u8,
+}
+
+/// The memory of the checks.
+#[derive(Default)]
+pub struct Checks {
+    sent: BTreeMap<String, Sent>,
+    /// Complete drains: begun, ended.
+    drains: Vec<(Timestamp, Timestamp)>,
+    /// When the ledger was last lost or replaced.
+    pub lost: Option<Timestamp>,
+    /// Requests and writes, to see that all becomes quiet.
+    pub moves: u64,
+    /// The ledger's file.
+    pub ledger: PathBuf,
+}
+
+/// Clocks and whole seconds.
+const SLACK: SignedDuration = SignedDuration::from_secs(3);
+
+impl World {
+    fn row(&self, code: &str) -> Option<&Row> {
+        self.shop.rows.get(code).or_else(|| self.shop.removed.get(code))
+    }
+
+    /// When the request that leaves now was decided.
+    fn decided(&self, code: &str) -> Timestamp {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let from = rusqlite::Connection::open_with_flags(&self.checks.ledger, flags).and_then(|connection| {
+            connection.query_row("SELECT window_from FROM orders WHERE code = ?1", [code], |row| {
+                row.get(0)
+            })
+        });
+        Timestamp::from_millisecond(from.unwrap_or(0)).unwrap()
+    }
+
+    /// The newest complete drain begun before a moment.
+    fn drain_before(&self, at: Timestamp) -> Option<Timestamp> {
+        self.checks
+            .drains
+            .iter()
+            .rev()
+            .find(|(_, ended)| *ended <= at)
+            .map(|(began, _)| *began)
+    }
+
+    /// Whoever says what our own request says, while it is open, cannot be told from its echo.
+    pub fn like_an_echo(&self, code: &str, status: StatusId) -> bool {
+        let Some(sent) = self.checks.sent.get(code) else {
+            return false;
+        };
+        let Some(last) = &sent.last else { return false };
+        let now = self.now();
+        let open = match last.answered {
+            Some(answered) if sent.repeats == 0 => now.duration_since(answered) < SLACK * 2,
+            _ => now.duration_since(last.begun) < SignedDuration::from_mins(20),
+        };
+        last.status == Some(status) && open
+    }
+
+    /// A complete drain is over.
+    pub fn drained(&mut self, began: Timestamp) {
+        let now = self.now();
+        self.checks.drains.push((began, now));
+        let recent = self
+            .checks
+            .drains
+            .iter()
+            .rev()
+            .take_while(|(began, _)| now.duration_since(*began).as_secs() < 60);
+        if recent.count() > 60 {
+            self.broken("the service is asked for events without end".into());
+        }
+    }
+
+    /// An upsert leaves.
+    pub fn request_leaves(&mut self, code: &str, content: &str, status: Option<StatusId>) {
+        // What is refused is tried again at each sweep, and what breaks, for a day.
+        if !self.brani.cursed.contains_key(code) {
+            self.checks.moves += 1;
+        }
+        let now = self.now();
+        if self.brani.in_flight.get(code).is_some_and(|count| *count > 0) {
+            self.broken(format!("two requests in flight for `{code}`"));
+        }
+        let Some(row) = self.row(code).cloned() else {
+            return self.broken(format!("`{code}` is sent, and the shop never had it"));
+        };
+        let Some(place) = row.contents.iter().rposition(|other| other == content) else {
+            return self.broken(format!("`{code}` is sent as {content}, and never was that"));
+        };
+        let newest = self.checks.sent.get(code).map_or(0, |sent| sent.newest);
+        if place < newest {
+            self.broken(format!(
+                "`{code}` is sent as {content} after {}",
+                row.contents[newest]
+            ));
+        }
+        self.unchanged(code, content, status);
+        self.stale(code, status, &row);
+        let sent = self.checks.sent.entry(code.to_owned()).or_default();
+        sent.newest = place;
+        sent.last = Some(Last {
+            content: content.into(),
+            status,
+            begun: now,
+            answered: None,
+        });
+    }
+
+    /// Nothing unchanged is sent.
+    fn unchanged(&mut self, code: &str, content: &str, status: Option<StatusId>) {
+        let Some(sent) = self.checks.sent.get(code) else {
+            return;
+        };
+        let Some(last) = sent.last.clone() else { return };
+        let Some(answered) = last.answered else { return };
+        let stands = self
+            .brani
+            .orders
+            .get(code)
+            .is_some_and(|order| order.content == content && order.status == status);
+        if !stands || last.content != content || sent.repeats > 0 {
+            return;
+        }
+        // What was sent before a loss is not known, and a first request after it may have carried the packer's word.
+        if self.checks.lost.is_some_and(|lost| {
+            let now = self.now();
+            lost >= last.begun
+                || self.brani.packer.contains_key(code)
+                || now.duration_since(lost).as_secs() < 900
+        }) {
+            return;
+        }
+        // Another word of the shop's for the same status is news of the shop's all the same.
+        if self
+            .row(code)
+            .and_then(|row| row.merchant_status)
+            .is_some_and(|at| at >= last.begun - SLACK * 20)
+        {
+            return;
+        }
+        // An event may have crossed the last request: then Brani hears its own status again.
+        let since = self.drain_before(last.begun).unwrap_or(Timestamp::UNIX_EPOCH) - SLACK;
+        let until = self
+            .checks
+            .drains
+            .iter()
+            .find(|(began, _)| *began > answered)
+            .map_or(Timestamp::MAX, |(_, ended)| *ended);
+        let owed = self.brani.events.iter().any(|event| {
+            event.code == code && event.kind == "status_change" && event.at >= since && event.at <= until
+        });
+        if !owed {
+            self.broken(format!(
+                "`{code}` is sent again unchanged: {content}, status {status:?}"
+            ));
+        }
+    }
+
+    /// No older status over the packer's, no cancelled order revived.
+    fn stale(&mut self, code: &str, status: Option<StatusId>, row: &Row) {
+        let Some(order) = self.brani.orders.get(code).cloned() else {
+            return;
+        };
+        let storno = Some(shop::id(STORNO));
+        if order.status == storno && row.status == STORNO && status != storno {
+            self.broken(format!(
+                "`{code}` is cancelled and is sent with status {status:?}"
+            ));
+        }
+        let Some((packers, at)) = self.brani.packer.get(code).copied() else {
+            return;
+        };
+        if order.status != Some(packers) || status == Some(packers) || status == storno {
+            return;
+        }
+        if row.merchant_status.is_some_and(|merchant| merchant >= at) {
+            return;
+        }
+        // The merchant changed what was agreed; the packer went away from it and back.
+        let last = self.checks.sent.get(code).and_then(|sent| sent.last.as_ref());
+        if last.is_some_and(|last| row.merchant_status.is_some_and(|merchant| merchant >= last.begun)) {
+            return;
+        }
+        // An old copy of the ledger takes what we wrote after it for the merchant's.
+        if self.checks.lost.is_some()
+            && row.merchant_status.is_none()
+            && status == Some(shop::id(&row.status))
+        {
+            return;
+        }
+        // An old copy of the ledger had agreed on this very status: the packer came back to it, and nothing tells.
+        let told_before = self.brani.events.iter().any(|event| {
+            event.code == code
+                && event.kind == "status_change"
+                && event.status == Some(packers)
+                && event.at < at
+        });
+        if self.checks.lost.is_some() && told_before {
+            return;
+        }
+        let decided = self.decided(code);
+        if self.drain_before(decided).is_some_and(|began| at < began) {
+            self.broken(format!(
+                "`{code}` is sent with status {status:?} over the packer's {packers}"
+            ));
+        }
+    }
+
+    /// A request was answered with success.
+    pub fn answered(&mut self, code: &str, content: &str, status: Option<StatusId>) {
+        let now = self.now();
+        let text = format!("answered: `{code}` {content}");
+        self.tell(|| text);
+        if let Some(sent) = self.checks.sent.get_mut(code) {
+            sent.repeats = sent.repeats.saturating_sub(1);
+            if let Some(last) = &mut sent.last {
+                last.answered = Some(now);
+                last.status = status;
+            }
+        }
+    }
+
+    /// A request got no answer, or none that was kept.
+    pub fn left_unanswered(&mut self, code: &str) {
+        let sent = self.checks.sent.entry(code.to_owned()).or_default();
+        sent.repeats = 2;
+    }
+
+    /// An order is deleted at Brani.
+    pub fn deletes(&mut self, code: &str) {
+        self.checks.moves += 1;
+        if self
+            .shop
+            .rows
+            .get(code)
+            .is_some_and(|row| !row.gone && row.status != STORNO)
+            && !self.recent_return(code)
+        {
+            self.broken(format!("`{code}` is deleted at Brani, and the shop has it"));
+        }
+        self.brani.packer.remove(code);
+        self.checks.sent.remove(code);
+    }
+
+    /// The row came out of the trash a moment ago.
+    fn recent_return(&self, code: &str) -> bool {
+        let now = self.shop_now();
+        self.shop
+            .rows
+            .get(code)
+            .is_some_and(|row| now.duration_since(row.changed).as_secs() < 900)
+    }
+
+    /// A status is written into the shop.
+    pub fn status_written(&mut self, code: &str, was: &str, event: Option<i64>, moves: bool) {
+        if moves {
+            self.checks.moves += 1;
+            if was == STORNO {
+                self.broken(format!("`{code}` was cancelled in the shop and is overwritten"));
+            }
+        }
+        let Some(event) = event else { return };
+        let Some(row) = self.shop.rows.get_mut(code) else {
+            return;
+        };
+        let newest = row.status_event;
+        row.status_event = newest.max(event);
+        let tracking = row.tracking.clone();
+        if event < newest && moves {
+            self.broken(format!("`{code}`: event {event} is applied after {newest}"));
+        }
+        if self.checks.lost.is_some() || self.plan.deletes {
+            return; // a new ledger writes nothing that is older than the row
+        }
+        let missing = self
+            .brani
+            .events
+            .iter()
+            .filter(|other| other.code == code && other.id < event)
+            .filter_map(|other| other.number.clone())
+            .find(|number| !tracking.contains(number));
+        if let Some(number) = missing {
+            self.broken(format!(
+                "`{code}`: event {event} is applied before parcel {number}"
+            ));
+        }
+    }
+
+    /// A parcel's number is written into the shop.
+    pub fn number_written(&mut self, code: &str, _number: &str) {
+        self.checks.moves += 1;
+        let Some(row) = self.shop.rows.get(code) else {
+            return;
+        };
+        let mut order: Vec<&String> = Vec::new();
+        for event in self.brani.events.iter().filter(|event| event.code == code) {
+            if let Some(number) = event.number.as_ref().filter(|number| !order.contains(number)) {
+                order.push(number);
+            }
+        }
+        let places: Vec<usize> = row
+            .tracking
+            .iter()
+            .filter_map(|number| order.iter().position(|other| *other == number))
+            .collect();
+        if !places.is_sorted() && self.checks.lost.is_none() {
+            let text = format!("`{code}`: parcels out of order: {:?}", row.tracking);
+            self.broken(text);
+        }
+    }
+
+    /// Both sides agree; what only a sweep can find counts after one.
+    pub fn agreement(&mut self, swept: bool) {
+        let rows = self.shop.rows.clone();
+        for (code, row) in rows {
+            if row.unmappable || row.dead_handler || row.gone || self.brani.cursed.contains_key(&code) {
+                continue;
+            }
+            if row.hidden && !swept {
+                continue;
+            }
+            let brings = shop::SEND_WHEN.contains(&row.status.as_str());
+            let Some(order) = self.brani.orders.get(&code).cloned() else {
+                if brings {
+                    self.broken(format!("`{code}` ({}) never came to Brani", row.status));
+                }
+                continue;
+            };
+            // A new ledger does not know an order that it would not bring.
+            if self.checks.lost.is_some() && !brings && !self.known(&code) {
+                continue;
+            }
+            if order.content != row.content() {
+                self.broken(format!(
+                    "`{code}` is {} at Brani and {} in the shop",
+                    order.content,
+                    row.content()
+                ));
+            }
+            let packers = self.brani.packer.get(&code).copied();
+            // A new ledger writes nothing into a row that was changed after the event.
+            if self.checks.lost.is_some() && packers.is_some() {
+                continue;
+            }
+            if order.status != Some(shop::id(&row.status)) {
+                self.broken(format!(
+                    "`{code}` is {:?} at Brani and {} in the shop",
+                    order.status, row.status
+                ));
+            }
+            let packers = packers.map(|(status, _)| status);
+            if row.merchant_status.is_none() && packers.is_some_and(|status| order.status != Some(status)) {
+                self.broken(format!(
+                    "`{code}` is {:?} at Brani, the packer said {packers:?}",
+                    order.status
+                ));
+            }
+            self.parcels(&code, &row);
+        }
+    }
+
+    fn parcels(&mut self, code: &str, row: &Row) {
+        if self.checks.lost.is_some() || self.plan.deletes {
+            return;
+        }
+        let missing = self
+            .brani
+            .events
+            .iter()
+            .filter(|event| event.code == code)
+            .filter_map(|event| event.number.clone())
+            .find(|number| !row.tracking.contains(number));
+        if let Some(number) = missing {
+            self.broken(format!("parcel {number} of `{code}` never came to the shop"));
+        }
+    }
+
+    fn known(&self, code: &str) -> bool {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        rusqlite::Connection::open_with_flags(&self.checks.ledger, flags)
+            .and_then(|connection| {
+                connection.query_row("SELECT known FROM orders WHERE code = ?1", [code], |row| {
+                    row.get(0)
+                })
+            })
+            .unwrap_or(false)
+    }
+}

@@ -1,0 +1,230 @@
+//! The world of one history: time, chance, both models, and what went wrong first.
+//!
+//! One generator drives everything, so that a seed is a whole history. Nobody holds the world over an await.
+
+use super::brani::Brani;
+use super::checks::Checks;
+use super::shop::Shop;
+use brani_sync::clock::Clock;
+use jiff::{SignedDuration, Timestamp};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A deliberate fault of the daemon, injected from outside; the checks must notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// Reads do not step back behind the cursor.
+    NoOverlap,
+    /// The cursor moves although the read failed halfway.
+    CursorBeforeEnd,
+    /// The hash of what is wanted is taken for the hash of what was sent.
+    NewestHashForSent,
+    /// A protected status is like any other.
+    NoProtect,
+    /// A listing ends at its first page.
+    ShortPage,
+    /// Statuses are compared as Brani's ids and not as the shop's values.
+    MappedStatuses,
+    /// Package numbers are not listed before statuses are applied.
+    NumbersLate,
+    /// Events are not looked at before an update.
+    NoDrain,
+    /// Our own writes are forgotten.
+    ForgetWriting,
+    /// Brani is never told its own status again.
+    ForgetOwed,
+    /// A request that was not answered is taken for one that never left.
+    ForgetUnanswered,
+    /// The handler writes without looking at the row's status.
+    Unlocked,
+}
+
+/// What kind of history a seed is.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Orders at the start.
+    pub orders: usize,
+    /// Orders in one batch.
+    pub batch: usize,
+    /// Requests in flight.
+    pub concurrency: usize,
+    /// The service's page size.
+    pub page: u64,
+    /// Of requests to Brani that go wrong.
+    pub brani_faults: f64,
+    /// Of calls to the shop that go wrong.
+    pub shop_faults: f64,
+    /// Crashes, on average, in an hour.
+    pub crashes: f64,
+    /// The ledger may be lost or come back old.
+    pub loss: bool,
+    /// Merchants touch statuses.
+    pub statuses: bool,
+    /// The shop's clock moves.
+    pub clock_moves: bool,
+    /// Rows change without a newer timestamp.
+    pub hidden_edits: bool,
+    /// Orders vanish.
+    pub deletes: bool,
+    /// Another program's webhooks are there, too.
+    pub stranger: bool,
+    /// Requests of ours make events.
+    pub echoes: bool,
+    /// The listing is sorted by the written time, which repeats in October.
+    pub by_written_time: bool,
+    /// The shop can be asked for a row as it stands.
+    pub live: bool,
+    /// The main part.
+    pub length: Duration,
+}
+
+impl Plan {
+    fn of(rng: &mut SmallRng) -> Self {
+        let rate = |rng: &mut SmallRng, rates: &[f64]| rates[rng.random_range(0..rates.len())];
+        let echoes = rng.random_bool(0.2);
+        Self {
+            orders: rng.random_range(1..12),
+            batch: rng.random_range(1..6),
+            concurrency: rng.random_range(1..5),
+            page: if rng.random_bool(0.5) {
+                rng.random_range(1..5)
+            } else {
+                1000
+            },
+            brani_faults: rate(rng, &[0.0, 0.02, 0.1, 0.3]),
+            shop_faults: rate(rng, &[0.0, 0.0, 0.02, 0.1]),
+            crashes: rate(rng, &[0.0, 1.0, 4.0, 12.0]),
+            loss: rng.random_bool(0.2),
+            statuses: rng.random_bool(0.5),
+            clock_moves: rng.random_bool(0.2),
+            hidden_edits: rng.random_bool(0.3),
+            deletes: rng.random_bool(0.2),
+            stranger: rng.random_bool(0.2),
+            echoes,
+            by_written_time: rng.random_bool(0.3),
+            live: true,
+            length: Duration::from_secs(rng.random_range(20..50) * 60),
+        }
+    }
+}
+
+/// Everything there is besides the daemon.
+pub struct World {
+    /// Chance.
+    pub rng: SmallRng,
+    /// The seed's temper.
+    pub plan: Plan,
+    /// What is deliberately wrong.
+    pub mutation: Option<Mutation>,
+    /// Faults have stopped.
+    pub calm: bool,
+    /// The model shop.
+    pub shop: Shop,
+    /// The model service.
+    pub brani: Brani,
+    /// What must hold.
+    pub checks: Checks,
+    /// The first thing that did not hold.
+    pub violation: Option<String>,
+    started: Instant,
+    epoch: Timestamp,
+    trace: bool,
+}
+
+impl World {
+    /// The true time.
+    pub fn now(&self) -> Timestamp {
+        self.epoch + SignedDuration::try_from(self.started.elapsed()).unwrap()
+    }
+
+    /// The shop's own clock.
+    pub fn shop_now(&self) -> Timestamp {
+        self.now() + self.shop.clock
+    }
+
+    /// Something happened.
+    pub fn tell(&mut self, text: impl FnOnce() -> String) {
+        if self.trace {
+            let at = self.now();
+            println!("{} {}", at.strftime("%d. %H:%M:%S%.3f"), text());
+        }
+    }
+
+    /// Something does not hold.
+    pub fn broken(&mut self, text: String) {
+        self.tell(|| format!("!!! {text}"));
+        self.violation.get_or_insert(text);
+    }
+
+    /// True this often, never when all is calm.
+    pub fn chance(&mut self, rate: f64) -> bool {
+        !self.calm && self.rng.random_bool(rate)
+    }
+}
+
+/// The world, shared.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    /// A world of this seed.
+    pub fn new(seed: u64, mutation: Option<Mutation>, trace: bool) -> Self {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut plan = Plan::of(&mut rng);
+        let nights = [
+            "2026-06-10T08:00:00Z",
+            "2026-10-25T00:10:00Z",
+            "2026-03-29T00:35:00Z",
+        ];
+        let night = if rng.random_bool(0.6) {
+            0
+        } else {
+            rng.random_range(0..3)
+        };
+        if mutation.is_some() {
+            // What is not to be judged is left out, so that the fault itself is what is noticed.
+            plan.echoes = false;
+        }
+        let world = World {
+            plan,
+            mutation,
+            calm: false,
+            shop: Shop::default(),
+            brani: Brani::default(),
+            checks: Checks::default(),
+            violation: None,
+            started: Instant::now(),
+            epoch: nights[night].parse().unwrap(),
+            trace,
+            rng,
+        };
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    /// The world, for a moment.
+    pub fn get(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Lets a little time pass, as every call over a network does.
+    pub async fn latency(&self) {
+        let wait = {
+            let mut world = self.get();
+            let most = if world.rng.random_bool(0.02) { 4000 } else { 200 };
+            world.rng.random_range(1..most)
+        };
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+    }
+}
+
+/// The daemon's clock.
+pub struct SimClock(pub Shared);
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        // The daemon's clock is right; the shop's need not be.
+        self.0.get().now()
+    }
+}
