@@ -154,7 +154,7 @@ async fn hanging_service_ends_with_the_timeout() {
     let begun = std::time::Instant::now();
     let (error, _) = meet(Fault::Hang).await;
     assert!(error.maybe_applied(), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(15));
+    assert!(begun.elapsed() < Duration::from_secs(60));
 }
 
 #[tokio::test]

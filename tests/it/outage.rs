@@ -1,6 +1,6 @@
 //! Brani away, the shop's database away, a wrong token: told once, mended by itself.
 
-use crate::merchant::{Merchant, Sale, Shop, TOKEN, until, within};
+use crate::merchant::{Merchant, Sale, Shop, TOKEN, until};
 use crate::support::{mysql, psql};
 use brani_sync::database::parameters::Dialect;
 use brani_sync::sandbox::{Fault, Matcher};
@@ -74,9 +74,7 @@ async fn brani_away_is_told_once_parks_nothing_and_is_caught_up_with() {
         tokio::time::sleep(Duration::from_secs(4)).await;
         assert_eq!(merchant.told("brani.unreachable"), from + 1, "told once");
         merchant.brani.heal();
-        within(Duration::from_secs(60), "caught up", || {
-            merchant.brani.order_count() == before + 5
-        });
+        until("caught up", || merchant.brani.order_count() == before + 5);
         until("told that it is over", || {
             merchant.told("brani.unreachable.over") == over + 1
         });
@@ -99,9 +97,7 @@ async fn where_only_orders_fail_it_is_told_once_although_drains_succeed() {
     assert_eq!(merchant.told("brani.unreachable"), 1, "{}", merchant.log());
     assert_eq!(merchant.told("brani.unreachable.over"), 0, "{}", merchant.log());
     merchant.brani.heal();
-    within(Duration::from_secs(60), "caught up", || {
-        merchant.brani.order_count() == 6
-    });
+    until("caught up", || merchant.brani.order_count() == 6);
     assert_eq!(daemon.stop().0, 0);
 }
 
@@ -115,9 +111,7 @@ async fn brani_away_at_the_start_is_waited_for() {
     let daemon = merchant.run();
     until("told", || daemon.told("brani.unreachable") == 1);
     merchant.brani.heal();
-    within(Duration::from_secs(40), "sent by itself", || {
-        merchant.brani.order_count() == 1
-    });
+    until("sent by itself", || merchant.brani.order_count() == 1);
     assert_eq!(daemon.stop().0, 0);
 }
 
@@ -135,9 +129,7 @@ async fn an_order_that_brani_refuses_is_parked_and_the_others_go_on() {
     until("later ones too", || merchant.brani.order_count() == 4);
     merchant.brani.heal();
     merchant.tell(&["orders", "retry", &Sale::new(4).code]).exits(0);
-    within(Duration::from_secs(30), "all stand", || {
-        merchant.brani.order_count() == 6
-    });
+    until("all stand", || merchant.brani.order_count() == 6);
     assert_eq!(daemon.stop().0, 0);
 }
 
@@ -173,13 +165,13 @@ async fn shop_away(shop: Shop) {
         ));
     }
     cut();
-    within(Duration::from_secs(30), "the last change stands", || {
+    until("the last change stands", || {
         merchant
             .brani
             .order(&Sale::new(1).code)
             .is_some_and(|order| order["notes"]["customerRemark"] == "po odpojení 4")
     });
-    within(Duration::from_secs(30), "the numbers are written", || {
+    until("the numbers are written", || {
         merchant.shop.get(1, "tracking") == "CZ0, CZ1, CZ2, CZ3, CZ4"
     });
     if merchant.shop.db.dialect == Dialect::Postgres {
@@ -199,9 +191,7 @@ async fn shop_away(shop: Shop) {
             "postgres",
             &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"),
         );
-        within(Duration::from_secs(40), "written", || {
-            merchant.shop.get(1, "state") == "packed"
-        });
+        until("written", || merchant.shop.get(1, "state") == "packed");
     }
     assert_eq!(daemon.stop().0, 0);
     assert_eq!(merchant.told("event.stuck"), 0);

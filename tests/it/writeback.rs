@@ -173,7 +173,7 @@ async fn command_that_forks_and_ignores_sigterm_is_killed_with_its_children() {
         .await
         .unwrap_err();
     assert!(matches!(error, WritebackError::Failed(_)), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert!(begun.elapsed() < Duration::from_secs(50));
     let child: i32 = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
     let gone = async {
         while std::fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
@@ -181,7 +181,7 @@ async fn command_that_forks_and_ignores_sigterm_is_killed_with_its_children() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), gone)
+    tokio::time::timeout(Duration::from_secs(60), gone)
         .await
         .expect("the child is gone");
 }
