@@ -69,6 +69,12 @@ impl Bell {
         }
     }
 
+    /// How many passes have begun, and whether one is being worked at: what a pass of another bell runs beside.
+    pub fn turns(&self) -> (u64, bool) {
+        let turns = self.turns.borrow();
+        (turns.begun, turns.ended < turns.begun)
+    }
+
     /// Rings, and waits for the end of the first pass that begins from now on.
     pub async fn ring_and_wait(&self) -> Ended {
         let mut turns = self.turns.subscribe();

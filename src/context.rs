@@ -218,7 +218,7 @@ pub struct Context {
 
 /// What must come first; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Ready(Arc<(AtomicBool, AtomicBool, AtomicBool)>);
+pub struct Ready(Arc<(AtomicBool, AtomicBool, AtomicBool, AtomicBool)>);
 
 impl Ready {
     /// For those who need not wait.
@@ -262,6 +262,16 @@ impl Ready {
     /// See [`Ready::drained`].
     pub fn set_drained(&self) {
         self.0.2.store(true, Ordering::SeqCst);
+    }
+
+    /// A read of the shop was complete since this process began: what the ledger waits to send is no older than that.
+    pub fn polled(&self) -> bool {
+        self.0.3.load(Ordering::SeqCst)
+    }
+
+    /// See [`Ready::polled`]. True where it was not so before.
+    pub fn set_polled(&self) -> bool {
+        !self.0.3.swap(true, Ordering::SeqCst)
     }
 }
 

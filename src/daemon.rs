@@ -88,6 +88,9 @@ pub struct ReportsInner {
     pub drain: inbound::drain::Report,
     /// Of applying, summed up.
     pub apply: inbound::apply::Report,
+    /// A pass ended because the configuration is wrong.
+    #[serde(skip)]
+    pub settings: bool,
     /// Of e-shop info.
     pub eshop_info: Option<crate::eshop_info::refresh::Report>,
 }
@@ -131,6 +134,7 @@ impl Loops {
             fatal: Arc::default(),
             failed: CancellationToken::new(),
         };
+        let export: Arc<tokio::sync::Mutex<()>> = Arc::default();
         let turn = |loops: &Self| Turn {
             parts: parts.clone(),
             stop: stop.clone(),
@@ -138,8 +142,10 @@ impl Loops {
             reports: loops.reports.clone(),
             fatal: loops.fatal.clone(),
             failed: loops.failed.clone(),
+            export: export.clone(),
         };
-        let (a, b, c, d, e) = (
+        let (a, b, c, d, e, f) = (
+            turn(&loops),
             turn(&loops),
             turn(&loops),
             turn(&loops),
@@ -151,6 +157,7 @@ impl Loops {
         loops.tasks.spawn(async move { c.drain().await });
         loops.tasks.spawn(async move { d.apply().await });
         loops.tasks.spawn(async move { e.eshop_info().await });
+        loops.tasks.spawn(async move { f.sweep().await });
         loops
     }
 
@@ -223,6 +230,8 @@ struct Turn {
     reports: Reports,
     fatal: Arc<Mutex<Option<DaemonError>>>,
     failed: CancellationToken,
+    /// Held while an export is read.
+    export: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Turn {
@@ -274,8 +283,11 @@ impl Turn {
                 tracing::error!(event = "ledger.failed", flow, %error, "A statement of the ledger failed");
             }
             PassError::Source(error) => {
+                if error.is_settings() {
+                    self.reports.with(|reports| reports.settings = true);
+                }
                 let (name, weight, what) = match error {
-                    crate::source::SourceError::Query { .. } => {
+                    crate::source::SourceError::Query { .. } | crate::source::SourceError::Names { .. } => {
                         ("shop.query_failed", Weight::Error, "The shop cannot be read")
                     }
                     _ => ("shop.unreachable", Weight::Warn, "The shop cannot be reached"),
@@ -285,7 +297,7 @@ impl Turn {
                     .unwrap_or("nothing to do if it is being restarted; reading goes on by itself");
                 context
                     .troubles
-                    .begin(name, weight, &format!("{what}: {error}"), hint, now);
+                    .begin_of(reads(flow), name, weight, &format!("{what}: {error}"), hint, now);
             }
             PassError::Brani(error) => {
                 let (name, weight) = match error {
@@ -326,14 +338,11 @@ impl Turn {
         );
     }
 
-    fn source_answers(&self) {
-        let (context, now) = (self.context(), self.context().now());
-        context
-            .troubles
-            .end("shop.unreachable", "The shop answers again", now);
-        context
-            .troubles
-            .end("shop.query_failed", "The shop can be read again", now);
+    fn source_answers(&self, flow: &'static str) {
+        let (troubles, now) = (&self.context().troubles, self.context().now());
+        let flow = reads(flow);
+        troubles.end_of(flow, "shop.unreachable", "The shop answers again", now);
+        troubles.end_of(flow, "shop.query_failed", "The shop can be read again", now);
     }
 
     /// What this flow could not do, it can again; another flow's trouble stays.
@@ -344,31 +353,39 @@ impl Turn {
     }
 
     async fn poll(self) -> &'static str {
+        self.read("poll", false).await
+    }
+
+    /// A loop of its own: polls go on while everything is read again.
+    async fn sweep(self) -> &'static str {
+        self.read("sweep", true).await
+    }
+
+    async fn read(self, flow: &'static str, whole: bool) -> &'static str {
         let context = self.context().clone();
         let bells = &context.bells;
+        let bell = if whole { &bells.sweep } else { &bells.poll };
         let mut failures = 0_u32;
         loop {
             let retry =
                 (failures > 0).then(|| later(context.now(), Duration::from_secs(10 << failures.min(5))));
-            let whole = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return "poll",
-                () = bells.poll.rung() => false,
-                going = self.rung(&bells.sweep, retry) => {
-                    if !going {
-                        return "poll";
-                    }
-                    // A retry after a failure reads the changes; a ring of the sweep's bell reads everything.
-                    retry.is_none_or(|at| context.now() < at)
+            if !self.rung(bell, retry).await {
+                return flow;
+            }
+            let alone = async {
+                match context.source.is_live() {
+                    true => None,
+                    // An export is fetched and kept as a whole: one read of it at a time.
+                    false => Some(self.export.lock().await),
                 }
             };
-            self.pulse.busy("poll");
-            let began = Instant::now();
-            let pass = if whole {
-                bells.sweep.begin()
-            } else {
-                bells.poll.begin()
+            let _alone = tokio::select! {
+                () = self.stop.cancelled() => return flow,
+                alone = alone => alone,
             };
+            self.pulse.busy(flow);
+            let began = Instant::now();
+            let pass = bell.begin();
             let reading = async {
                 if whole {
                     sweep::sweep(&context).await
@@ -378,14 +395,14 @@ impl Turn {
             };
             let result = tokio::select! {
                 // What was read is in the ledger; the cursor did not move: the next start reads it again.
-                () = self.stop.cancelled() => return "poll",
+                () = self.stop.cancelled() => return flow,
                 result = reading => result,
             };
             match result {
                 Ok(report) => {
                     failures = 0;
                     self.went_well();
-                    self.source_answers();
+                    self.source_answers(flow);
                     tell_poll(&report, whole, began.elapsed(), context.dry_run);
                     if report.unknown_values {
                         bells.eshop_info.ring();
@@ -400,25 +417,25 @@ impl Turn {
                         && !context.dry_run
                         && let Err(error) = sweep::plan_deletes(&context).await
                     {
-                        self.failed("sweep", &error);
+                        self.failed(flow, &error);
                     }
                     if whole && let Err(error) = inbound::apply::prune(&context).await {
-                        self.failed("sweep", &error);
+                        self.failed(flow, &error);
                     }
                     self.reports.with(|reports| reports.poll = Some(report));
                     pass.end(Ended::Well);
                 }
                 Err(error) => {
-                    failures += u32::from(!matches!(error, PassError::NotYet(_)));
-                    self.failed("poll", &error);
-                    if matches!(error, PassError::NotYet(_)) {
-                        // Rung again as soon as what must come first has come.
-                        failures = failures.max(1);
-                    }
+                    // Also where something must come first: it is rung again as soon as that has come.
+                    failures = match error {
+                        PassError::NotYet(_) => failures.max(1),
+                        _ => failures + 1,
+                    };
+                    self.failed(flow, &error);
                     pass.end(Ended::Badly(error.to_string()));
                 }
             }
-            self.pulse.waits("poll");
+            self.pulse.waits(flow);
         }
     }
 
@@ -607,6 +624,15 @@ impl Turn {
             self.pulse.waits("eshop_info");
         }
         "eshop_info"
+    }
+}
+
+/// Whose trouble it is when the shop cannot be read: a poll that succeeds ends that of all who look, not the sweep's,
+/// whose queries reach further back.
+fn reads(flow: &'static str) -> &'static str {
+    match flow {
+        "sweep" => "sweep",
+        _ => "",
     }
 }
 

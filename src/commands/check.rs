@@ -22,8 +22,9 @@ const READ_MAX: u64 = 200_000;
 /// Clocks that differ more get creation times and echoes wrong.
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(60);
 
+/// What was found; and whether the configuration itself is wrong.
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+struct Findings(Vec<Finding>, bool);
 
 impl Findings {
     fn good(&mut self, text: impl Into<String>) {
@@ -102,7 +103,7 @@ pub(super) fn check(shell: &Shell, offline: bool) -> Result<u8, Failure> {
             }
         }
     }
-    Ok(match (failed, problems.is_empty()) {
+    Ok(match (failed, problems.is_empty() && !findings.1) {
         (false, _) => 0,
         (true, true) => 1,
         (true, false) => 78,
@@ -156,6 +157,7 @@ async fn online(loaded: &Loaded, findings: &mut Findings) -> Result<(), Failure>
     let lists = match source.lists().await {
         Ok(lists) => lists,
         Err(error) => {
+            findings.1 |= error.is_settings();
             findings.bad(
                 format!("the shop's lists: {error}"),
                 error.hint().unwrap_or("see the message"),
@@ -175,12 +177,7 @@ async fn online(loaded: &Loaded, findings: &mut Findings) -> Result<(), Failure>
 async fn orders(loaded: &Loaded, source: &dyn Source, mapping: &Mapping, findings: &mut Findings) {
     let rules = Rules::from_config(&loaded.config);
     let now = SystemClock.now();
-    let history = match rules.history {
-        crate::config::History::Span(span) => now - SignedDuration::try_from(span).unwrap_or_default(),
-        crate::config::History::Since(day) => day
-            .to_zoned(rules.zone.clone())
-            .map_or(now, |midnight| midnight.timestamp()),
-    };
+    let history = rules.history.start(now, &rules.zone);
     let (batches, mut inbox) = mpsc::channel::<Vec<Record>>(2);
     let reading = source.read(Read { since: Some(history) }, batches);
     let taking = async {
@@ -213,6 +210,7 @@ async fn orders(loaded: &Loaded, source: &dyn Source, mapping: &Mapping, finding
     if let Err(error) = end
         && read < READ_MAX
     {
+        findings.1 |= error.is_settings();
         findings.bad(
             format!("orders: {error}"),
             error.hint().unwrap_or("see the message").to_owned(),

@@ -45,7 +45,10 @@ pub(super) fn eshop_info(shell: &Shell, command: cli::EshopInfo) -> Result<u8, F
         }
         cli::EshopInfo::Push => {
             let Some(post) = post else {
-                shell.out.line("nothing to post: Brani knows all of it");
+                shell.out.done(
+                    "nothing to post: Brani knows all of it",
+                    &serde_json::json!({"posted": false}),
+                );
                 return Ok(0);
             };
             block_on(async { Ok(client.post_eshop_info(&post).await?) })?;
@@ -56,7 +59,7 @@ pub(super) fn eshop_info(shell: &Shell, command: cli::EshopInfo) -> Result<u8, F
                         .await?)
                 })?;
             }
-            shell.out.line("posted");
+            shell.out.done("posted", &serde_json::json!({"posted": true}));
         }
     }
     Ok(0)

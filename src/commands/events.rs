@@ -27,6 +27,7 @@ pub(super) fn events(shell: &Shell, command: cli::Events) -> Result<u8, Failure>
         }
         cli::Events::Retry { ids } => {
             let ledger = shell.ledger_beside(&loaded)?;
+            let asked = ids.len();
             let changed = block_on(async {
                 Ok(ledger
                     .write(move |connection| {
@@ -54,10 +55,11 @@ pub(super) fn events(shell: &Shell, command: cli::Events) -> Result<u8, Failure>
                     .await?)
             })?;
             ring_if_running(&loaded);
-            shell
-                .out
-                .line(&format!("{changed} events are tried again at the next pass"));
-            Ok(0)
+            shell.out.done(
+                &format!("{changed} events are tried again at the next pass"),
+                &serde_json::json!({"changed": changed}),
+            );
+            Ok(u8::from(changed < asked))
         }
         cli::Events::Skip { ids } => {
             let ledger = shell.ledger_beside(&loaded)?;
@@ -86,9 +88,10 @@ pub(super) fn events(shell: &Shell, command: cli::Events) -> Result<u8, Failure>
                     .await?)
             })?;
             ring_if_running(&loaded);
-            shell
-                .out
-                .line(&format!("{changed} of {asked} events are dropped"));
+            shell.out.done(
+                &format!("{changed} of {asked} events are dropped"),
+                &serde_json::json!({"changed": changed, "asked": asked}),
+            );
             Ok(u8::from(changed != asked))
         }
     }

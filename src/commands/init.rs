@@ -469,7 +469,10 @@ impl Writer<'_> {
         self.rights(&beside.0);
         std::fs::rename(&beside.0, self.output)
             .map_err(|error| Failure::new(1, format!("cannot write `{}`: {error}", self.output.display())))?;
-        out.line(&format!("Wrote `{}`", self.output.display()));
+        out.done(
+            &format!("Wrote `{}`", self.output.display()),
+            &serde_json::json!({"wrote": self.output}),
+        );
         let named = format!("--config {}", self.output.display());
         out.note(&format!(
             "Next: read it, then `brani-sync {named} secret set brani-token` and `brani-sync {named} check`"

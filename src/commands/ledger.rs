@@ -30,9 +30,10 @@ pub(super) fn backup(shell: &Shell, file: &Path) -> Result<u8, Failure> {
         let _ = std::fs::remove_file(file);
         return Err(Failure::new(1, format!("copy the ledger: {error}")));
     }
-    shell
-        .out
-        .line(&format!("copied the ledger to `{}`", file.display()));
+    shell.out.done(
+        &format!("copied the ledger to `{}`", file.display()),
+        &serde_json::json!({"copied": file}),
+    );
     Ok(0)
 }
 
@@ -62,9 +63,10 @@ pub(super) fn forget(shell: &Shell, code: &str, at_brani: bool) -> Result<u8, Fa
         }
     })?;
     let what = if known { "is forgotten" } else { "was not known" };
-    shell.out.line(&format!(
-        "order `{code}` {what}; a hashed mark keeps it from being sent again"
-    ));
+    shell.out.done(
+        &format!("order `{code}` {what}; a hashed mark keeps it from being sent again"),
+        &serde_json::json!({"forgotten": code, "was_known": known, "deleted_at_brani": at_brani}),
+    );
     Ok(0)
 }
 
@@ -80,9 +82,12 @@ pub(super) fn ledger(shell: &Shell, command: cli::LedgerCommand) -> Result<u8, F
             .write(move |connection| cursors::set(connection, name::IDENTITY, &text))
             .await?)
     })?;
-    shell.out.line(&format!(
-        "the ledger now belongs to {} read from {}",
-        identity.base_url, identity.source
-    ));
+    shell.out.done(
+        &format!(
+            "the ledger now belongs to {} read from {}",
+            identity.base_url, identity.source
+        ),
+        &serde_json::json!({"base_url": identity.base_url, "source": identity.source}),
+    );
     Ok(0)
 }

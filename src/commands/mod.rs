@@ -112,7 +112,8 @@ impl From<crate::brani::Error> for Failure {
 
 impl From<crate::source::SourceError> for Failure {
     fn from(error: crate::source::SourceError) -> Self {
-        let failure = Failure::new(1, format!("ask the shop: {error}"));
+        let code = if error.is_settings() { 78 } else { 1 };
+        let failure = Failure::new(code, format!("ask the shop: {error}"));
         match error.hint() {
             Some(hint) => failure.hint(hint),
             None => failure,

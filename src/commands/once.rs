@@ -63,6 +63,9 @@ async fn cycle(
             .line(&account(&reports, dry_run, [waiting, sent, parked, stuck]));
     }
     match result {
+        Err(problem) if reports.settings => {
+            Err(Failure::new(78, problem).hint("`brani-sync check` says more; nothing is lost"))
+        }
         Err(problem) => Err(Failure::new(1, problem).hint("nothing is lost: the next run goes on from here")),
         Ok(()) if parked + stuck > 0 => Ok(2),
         Ok(()) => Ok(0),

@@ -227,7 +227,10 @@ fn approve(
             .await?)
     })?;
     ring_if_running(loaded);
-    shell.out.line("approved for the next 24 hours");
+    shell.out.done(
+        "approved for the next 24 hours",
+        &serde_json::json!({"approved_until": until}),
+    );
     Ok(0)
 }
 
@@ -265,11 +268,18 @@ fn adopt(shell: &Shell, loaded: &Loaded, codes: Vec<OrderCode>) -> Result<u8, Fa
             .await?)
     })?;
     ring_if_running(loaded);
+    let unclaimed: Vec<_> = asked.iter().filter(|code| !adopted.contains(code)).collect();
+    if shell.out.json {
+        shell
+            .out
+            .json(&serde_json::json!({"changed": adopted, "not_changed": unclaimed}));
+        return Ok(u8::from(!unclaimed.is_empty()));
+    }
     for code in &adopted {
         shell.out.line(&format!("order code `{code}` belongs to the newcomer now; it is sent at the next sweep, or `brani-sync sync --sweep`"));
     }
-    for code in asked.iter().filter(|code| !adopted.contains(code)) {
+    for code in &unclaimed {
         shell.out.note(&format!("nobody else claims order code `{code}`"));
     }
-    Ok(u8::from(adopted.len() != asked.len()))
+    Ok(u8::from(!unclaimed.is_empty()))
 }

@@ -32,6 +32,14 @@ impl Output {
         }
     }
 
+    /// What a command did: a line for people, or the same as facts.
+    pub(super) fn done(&self, text: &str, facts: &serde_json::Value) {
+        match self.json {
+            true => self.json(facts),
+            false => self.line(text),
+        }
+    }
+
     /// A table: aligned on a terminal, tabs between the columns elsewhere.
     pub(super) fn table(&self, head: &[&str], rows: Vec<Vec<String>>) {
         if std::io::stdout().is_terminal() {

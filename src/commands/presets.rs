@@ -19,17 +19,23 @@ pub(super) fn presets(shell: &Shell, command: cli::Presets) -> Result<u8, Failur
                 shell.out.table(&["name", "kind", "description"], rows);
             }
         }
-        cli::Presets::Show { preset } => shell.out.line(preset::show(&preset).map_err(unknown)?.trim_end()),
+        cli::Presets::Show { preset } => {
+            let text = preset::show(&preset).map_err(unknown)?;
+            shell.out.done(
+                text.trim_end(),
+                &serde_json::json!({"preset": preset, "text": text}),
+            );
+        }
         cli::Presets::Grants {
             preset,
             prefix,
             database,
             user,
         } => {
-            shell.out.line(
-                preset::grants(&preset, prefix.as_deref(), &database, &user)
-                    .map_err(unknown)?
-                    .trim_end(),
+            let text = preset::grants(&preset, prefix.as_deref(), &database, &user).map_err(unknown)?;
+            shell.out.done(
+                text.trim_end(),
+                &serde_json::json!({"preset": preset, "sql": text}),
             );
         }
     }

@@ -41,6 +41,11 @@ pub(super) fn sync(shell: &Shell, sweep: bool) -> Result<u8, Failure> {
         Failure::new(1, format!("process {pid:?} cannot be rung: {error}"))
             .hint("run as the service's user or as root")
     })?;
+    if shell.out.json {
+        shell
+            .out
+            .json(&serde_json::json!({"rung": if sweep { "sweep" } else { "poll" }}));
+    }
     shell.out.note("rung; see the log or `brani-sync status`");
     Ok(0)
 }
@@ -63,6 +68,9 @@ pub(super) fn reload(shell: &Shell, pid: Option<u32>) -> Result<u8, Failure> {
             return match words.strip_prefix("refused ") {
                 Some(why) => Err(Failure::new(78, why.to_owned())),
                 None => {
+                    if shell.out.json {
+                        shell.out.json(&serde_json::json!({"reloaded": true}));
+                    }
                     shell.out.note("the new configuration is in use");
                     Ok(0)
                 }

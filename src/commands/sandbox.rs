@@ -19,14 +19,13 @@ pub(super) fn sandbox(shell: &Shell, listen: SocketAddr, token: String) -> Resul
         let sandbox = Sandbox::start(listen, options).await.map_err(|error| {
             Failure::new(1, format!("listen on {listen}: {error}")).hint("choose another with --listen")
         })?;
-        shell.out.line(&format!(
-            "a Brani to try things on listens at {}",
-            sandbox.base_url()
-        ));
-        shell.out.line(&format!(
-            "what it got and how to make it misbehave: {}sandbox",
-            sandbox.base_url()
-        ));
+        let url = sandbox.base_url();
+        shell.out.done(
+            &format!(
+                "a Brani to try things on listens at {url}\nwhat it got and how to make it misbehave: {url}sandbox"
+            ),
+            &serde_json::json!({"base_url": url, "control": format!("{url}sandbox")}),
+        );
         tokio::signal::ctrl_c().await?;
         sandbox.stop().await;
         Ok(0)

@@ -25,10 +25,13 @@ pub(super) fn secret(shell: &Shell, command: cli::SecretCommand) -> Result<u8, F
         return Err(Failure::new(1, "the secret is empty").hint("type it, or pass it on standard input"));
     }
     let target = store(&folder, &name, value)?;
-    shell.out.line(&format!(
-        "stored `{}`; a running service takes it over when it is restarted",
-        target.display()
-    ));
+    shell.out.done(
+        &format!(
+            "stored `{}`; a running service takes it over when it is restarted",
+            target.display()
+        ),
+        &serde_json::json!({"stored": target}),
+    );
     Ok(0)
 }
 

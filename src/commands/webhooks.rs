@@ -55,8 +55,11 @@ pub(super) fn webhooks(shell: &Shell, command: cli::Webhooks) -> Result<u8, Fail
                 .iter()
                 .filter(|step| matches!(step, Step::Remove(..)))
                 .count();
-            shell.out.line(&format!("{done} registrations created or moved"));
-            if doubles > 0 {
+            shell.out.done(
+                &format!("{done} registrations created or moved"),
+                &serde_json::json!({"created_or_moved": done, "doubles": doubles}),
+            );
+            if doubles > 0 && !shell.out.json {
                 shell.out.line(&format!(
                     "{doubles} doubles of ours are removed by the daemon after their last drain"
                 ));
@@ -68,13 +71,17 @@ pub(super) fn webhooks(shell: &Shell, command: cli::Webhooks) -> Result<u8, Fail
             })?;
             let url = wanted.url(&webhook.event_type);
             block_on(async { Ok(client.move_webhook(WebhookId(id), &url).await?) })?;
-            shell
-                .out
-                .line(&format!("webhook {id} for `{}` is ours now", webhook.event_type));
+            shell.out.done(
+                &format!("webhook {id} for `{}` is ours now", webhook.event_type),
+                &serde_json::json!({"adopted": id, "event_type": webhook.event_type}),
+            );
         }
         cli::Webhooks::Remove { id } => {
             block_on(async { Ok(client.remove_webhook(WebhookId(id)).await?) })?;
-            shell.out.line(&format!("webhook {id} is removed"));
+            shell.out.done(
+                &format!("webhook {id} is removed"),
+                &serde_json::json!({"removed": id}),
+            );
         }
     }
     Ok(0)

@@ -262,6 +262,18 @@ pub enum History {
     Since(jiff::civil::Date),
 }
 
+impl History {
+    /// From which creation on orders count, where the first run is now.
+    pub fn start(self, now: jiff::Timestamp, zone: &jiff::tz::TimeZone) -> jiff::Timestamp {
+        match self {
+            History::Span(span) => now - jiff::SignedDuration::try_from(span).unwrap_or_default(),
+            History::Since(day) => day
+                .to_zoned(zone.clone())
+                .map_or(now, |midnight| midnight.timestamp()),
+        }
+    }
+}
+
 /// `cursor`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {

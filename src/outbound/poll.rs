@@ -4,7 +4,6 @@
 //! ledger, and when the whole read is in, the cursor. Nothing is sent here.
 
 use super::diff::{self, Look, News, Verdict, Wait, When};
-use crate::config;
 use crate::context::{Context, PassError};
 use crate::ledger::cursors::{self, name};
 use crate::ledger::inbox;
@@ -50,12 +49,7 @@ pub struct Report {
 /// The ledger's.
 pub async fn history_start(context: &Context) -> Result<Timestamp, PassError> {
     let now = context.now();
-    let start = match context.rules.history {
-        config::History::Span(span) => now - SignedDuration::try_from(span).unwrap_or_default(),
-        config::History::Since(day) => day
-            .to_zoned(context.rules.zone.clone())
-            .map_or(now, |midnight| midnight.timestamp()),
-    };
+    let start = context.rules.history.start(now, &context.rules.zone);
     if context.dry_run {
         let fixed = context
             .ledger
@@ -118,7 +112,8 @@ async fn retried_codes(context: &Context) -> Result<Vec<OrderCode>, PassError> {
     Ok(retried.into_iter().map(|entry| entry.code).collect())
 }
 
-/// Reads everything within `sweep_back` again.
+/// Reads everything within `sweep_back` again. Polls may run beside it: the cursor is set to where this read began, so
+/// that a row which it hands over late, and older than a poll saw it, is read once more.
 ///
 /// # Errors
 /// See [`PassError`].
@@ -142,6 +137,7 @@ async fn read(
         ));
     }
     let began = context.now();
+    let sweeps = context.bells.sweep.turns();
     let mapping = context.mapping.get();
     let fingerprint = fingerprint(&mapping);
     let (batches, inbox) = mpsc::channel::<Vec<Record>>(2);
@@ -177,10 +173,15 @@ async fn read(
         None => end.started,
     };
     let gone_from_whole = end.complete && !end.unchanged;
+    // A sweep beside this poll may yet hand over a row as it was before: what changed since the sweep began is read
+    // again, until a poll has the shop to itself.
+    let alone = whole || (!sweeps.1 && context.bells.sweep.turns() == sweeps);
     context
         .ledger
         .write(move |connection| {
-            cursors::set_time(connection, name::CURSOR, cursor)?;
+            if alone {
+                cursors::set_time(connection, name::CURSOR, cursor)?;
+            }
             cursors::set_time(connection, name::LAST_POLL, now)?;
             if whole {
                 cursors::set(connection, name::FINGERPRINT, &fingerprint.to_string())?;
@@ -191,6 +192,9 @@ async fn read(
             Ok(())
         })
         .await?;
+    if context.ready.set_polled() {
+        context.bells.send.ring();
+    }
     Ok(report)
 }
 

@@ -196,8 +196,22 @@ impl Sender {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        if !context.ready.drained() && !self.drain(context, stop).await {
-            // The ledger may be an old copy, and Brani may have packed meanwhile what it takes for new.
+        // The ledger may be an old copy: what waits in it may have changed since, and Brani may have packed meanwhile
+        // what it takes for new. A ledger that never saw a complete read has nothing old.
+        let old = !context.ready.polled()
+            && context
+                .ledger
+                .read(|connection| Ok(cursors::get(connection, name::CURSOR)?.is_some()))
+                .await?;
+        if old {
+            tracing::debug!(
+                event = "pass.not_yet",
+                flow = "send",
+                orders = entries.len(),
+                "Orders that Brani does not have wait for the first complete read of the shop"
+            );
+        }
+        if old || (!context.ready.drained() && !self.drain(context, stop).await) {
             put_off.extend(entries.into_iter().map(|entry| entry.code));
             return Ok(Vec::new());
         }

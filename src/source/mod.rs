@@ -170,16 +170,32 @@ pub enum SourceError {
         /// What to do.
         hint: Option<String>,
     },
+    /// A query names what the configuration does not know: a column that is no field of an order, a parameter.
+    #[error("{query}: {message}")]
+    Names {
+        /// The query's name in the configuration.
+        query: String,
+        /// Which name, and what is wrong with it.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// The reader was told to stop.
     #[error("the read was stopped")]
     Stopped,
 }
 
 impl SourceError {
+    /// Whether the configuration itself is wrong, whatever the database says.
+    pub fn is_settings(&self) -> bool {
+        matches!(self, SourceError::Names { .. })
+    }
+
     /// What the person who can mend it should do.
     pub fn hint(&self) -> Option<&str> {
         match self {
             SourceError::Query { hint, .. } => hint.as_deref(),
+            SourceError::Names { hint, .. } => Some(hint),
             _ => None,
         }
     }

@@ -351,3 +351,63 @@ async fn secrets_are_stored_backups_made_and_papers_printed() {
     let version = Command::new(BINARY).arg("--version").output().expect("it starts");
     assert_eq!(version.status.code(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_is_no_field_is_a_wrong_configuration_and_is_named() {
+    let mut merchant = sent(Shop::postgres(), 1).await;
+    merchant.edit("\"notes.customerRemark\"", "\"notes.customerRemrak\"");
+    for command in ["once", "check"] {
+        let answer = merchant.tell(&[command]).exits(78);
+        let text = format!("{}{}", answer.out, answer.err);
+        for word in ["shop.source.orders", "`notes.customerRemrak`", "hint: "] {
+            assert!(text.contains(word), "{command}: `{word}` in {text}");
+        }
+    }
+    merchant.edit("\"notes.customerRemrak\"", "\"notes.customerRemark\"");
+    merchant.edit("o.updated_at >= :since", "o.updated_at >= :sinc");
+    merchant.once().exits(78);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_answers_in_json_where_that_is_asked_for() {
+    let merchant = sent(Shop::sqlite(), 2).await;
+    let daemon = merchant.run();
+    until("registered", || daemon.told("webhook.registered") == 2);
+    let copy = merchant.path("copy.db");
+    let (copy, first) = (copy.to_str().expect("a path"), code(1));
+    let says = |arguments: &[&str], key: &str| {
+        let answer = merchant.tell(&[arguments, &["--json"]].concat());
+        let told: serde_json::Value = serde_json::from_str(&answer.out)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {answer:?}"));
+        assert!(key.is_empty() || !told[key].is_null(), "{arguments:?}: {told}");
+    };
+    says(&["sync"], "rung");
+    says(&["reload"], "reloaded");
+    says(&["status"], "orders");
+    says(&["explain", &first], "state");
+    says(&["orders", "list", "--state", "all"], "");
+    says(&["orders", "retry", "--all"], "changed");
+    says(&["orders", "resend", &first], "changed");
+    says(&["orders", "resend", "--yes"], "approved_until");
+    says(&["orders", "delete", "--approve"], "approved_until");
+    says(&["orders", "ignore", &first], "changed");
+    says(&["orders", "adopt", &first], "not_changed");
+    says(&["events", "list"], "");
+    says(&["events", "retry"], "changed");
+    says(&["events", "skip", "999"], "changed");
+    says(&["eshop-info", "show"], "data");
+    says(&["eshop-info", "diff"], "post_needed");
+    says(&["eshop-info", "push"], "posted");
+    says(&["webhooks", "list"], "");
+    says(&["webhooks", "sync"], "created_or_moved");
+    says(&["presets", "list"], "");
+    says(&["presets", "show", "woocommerce"], "text");
+    says(&["presets", "grants", "woocommerce"], "sql");
+    says(&["backup", copy], "copied");
+    says(&["forget", &first], "forgotten");
+    says(&["check", "--offline"], "");
+    assert_eq!(daemon.stop().0, 0);
+    says(&["once"], "reports");
+    says(&["ledger", "accept"], "base_url");
+    says(&["adopt", "--dry-run"], "orders");
+}

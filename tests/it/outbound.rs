@@ -2,6 +2,7 @@
 
 use crate::merchant::{Column, Merchant, Sale, Shop, until};
 use crate::support::{MariaDb, Postgres, Sqlite};
+use brani_sync::sandbox::{Fault, Matcher};
 use serde_json::{Value, json};
 
 /// What of an order must stand at Brani byte for byte.
@@ -202,4 +203,99 @@ async fn a_dry_run_sends_nothing_and_keeps_nothing() {
         .json();
     assert_eq!(listed, json!([]));
     merchant.keeps_secrets();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_goes_out_while_everything_is_read_again() {
+    let mut merchant = Merchant::new(Shop::mariadb()).await;
+    merchant.shop.add_all(&[Sale::new(1), Sale::new(2)]);
+    // The first order's row makes a read of everything slow; polls and look-ups do not come across it.
+    merchant
+        .shop
+        .db
+        .sql("CREATE TABLE pace (seconds INT); INSERT INTO pace VALUES (0)");
+    merchant.edit(
+        "FROM orders o WHERE o.updated_at >= :since ORDER",
+        "FROM orders o WHERE o.updated_at >= :since AND (o.id <> 1 OR SLEEP((SELECT seconds FROM pace)) = 0) ORDER",
+    );
+    let orders = "SELECT o.id AS _key, o.updated_at AS _cursor, o.code AS code, o.created_at AS \"creationTime\", \
+                  o.email AS email, o.phone AS phone, o.state AS _status, o.shipping AS _shipping, o.payment AS _payment, \
+                  o.paid AS paid, o.total AS \"price.withVat\", 'CZK' AS \"price.currencyCode\", \
+                  o.name AS \"deliveryAddress.fullName\", o.street AS \"deliveryAddress.street\", \
+                  o.city AS \"deliveryAddress.city\", o.zip AS \"deliveryAddress.zip\", \
+                  'CZ' AS \"deliveryAddress.countryCode\", o.note AS \"notes.customerRemark\" FROM orders o";
+    merchant.add(&format!(
+        "[shop.source.lookup]\nquery = '''{orders} WHERE o.code IN (:codes)'''\n"
+    ));
+    merchant.once().exits(0);
+    assert_eq!(merchant.upserts(), 2);
+    merchant.shop.db.sql(&format!(
+        "UPDATE orders SET updated_at = {} WHERE id = 1",
+        merchant.shop.moment(-86_400)
+    ));
+    let daemon = merchant.run();
+    until("the first poll is over", || {
+        merchant.tell(&["status", "--json"]).exits(0).json()["orders"]["sent"] == 2
+    });
+    merchant.shop.db.sql("UPDATE pace SET seconds = 600");
+    merchant.tell(&["sync", "--sweep"]).exits(0);
+    until("everything is being read", || {
+        let sessions = merchant.shop.db.sql(
+            "SELECT count(*) FROM information_schema.processlist WHERE db = database() AND state = 'User sleep'",
+        );
+        sessions == "1"
+    });
+    merchant.shop.change(2, "note = 'mezitím'");
+    daemon.ring();
+    until("the change stands", || {
+        merchant
+            .brani
+            .order(&Sale::new(2).code)
+            .is_some_and(|order| order["notes"]["customerRemark"] == "mezitím")
+    });
+    assert_eq!(daemon.told("sweep.pass"), 0, "it is still read");
+    assert_eq!(daemon.stop().0, 0, "a read under way is given up");
+    // It moved no cursor: the next poll sends what changed since, once.
+    merchant.shop.db.sql("UPDATE pace SET seconds = 0");
+    merchant.shop.change(1, "note = 'potom'");
+    merchant.once().exits(0);
+    assert_eq!(merchant.upserts(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_an_old_copy_of_the_ledger_goes_out_as_the_shop_has_it_now() {
+    let mut merchant = Merchant::new(Shop::sqlite()).await;
+    merchant.edit("level = \"info\"", "level = \"debug\"");
+    merchant.shop.add(&Sale::new(1));
+    merchant.once().exits(0);
+    merchant.shop.add(&Sale::new(2));
+    // Brani is away: nothing is even tried.
+    merchant.brani.fault(Fault::Cut, Matcher::any());
+    let daemon = merchant.run();
+    until("the second order waits", || {
+        merchant.tell(&["status", "--json"]).exits(0).json()["orders"]["waiting"] == 1
+    });
+    daemon.kill();
+    let before = merchant.upserts();
+    merchant.brani.heal();
+    // Since the copy was made the order was changed; and at the start the shop cannot be read.
+    merchant.shop.change(2, "note = 'novější'");
+    merchant.shop.db.sql("ALTER TABLE orders RENAME TO away");
+    let daemon = merchant.run();
+    until("the shop cannot be read", || {
+        daemon.told("shop.query_failed") == 1
+    });
+    daemon.ring();
+    until("a pass of sending came by", || {
+        let waits = |line: &Value| line["event"] == "pass.not_yet" && line["orders"] == 1;
+        daemon.new_lines().iter().any(waits)
+    });
+    assert_eq!(merchant.upserts(), before);
+    merchant.shop.db.sql("ALTER TABLE away RENAME TO orders");
+    daemon.ring();
+    until("the order stands", || merchant.brani.order_count() == 2);
+    assert_eq!(merchant.upserts(), before + 1);
+    let order = merchant.brani.order(&Sale::new(2).code).expect("it stands");
+    assert_eq!(order["notes"]["customerRemark"], "novější");
+    assert_eq!(daemon.stop().0, 0);
 }

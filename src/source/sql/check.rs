@@ -103,10 +103,10 @@ async fn queries(
         ("since".to_owned(), Bind::One(Param::Smallest)),
     ]);
     for (name, query, check) in queries {
-        let bound = query.bind(&binds).map_err(|parameter| SourceError::Query {
+        let bound = query.bind(&binds).map_err(|parameter| SourceError::Names {
             query: name.to_owned(),
             message: format!("the parameter `:{parameter}` is not known here"),
-            hint: Some("a query knows `:keys`; the look-up knows `:codes`".into()),
+            hint: "a query knows `:keys`; the look-up knows `:codes`".into(),
         })?;
         let columns = session
             .describe(&bound)
@@ -196,10 +196,10 @@ async fn finds(
     let query = plan
         .orders
         .wrap("q._key", &tail, &binds)
-        .map_err(|name| SourceError::Query {
+        .map_err(|name| SourceError::Names {
             query: "shop.source.orders".into(),
             message: format!("the parameter `:{name}` is not known here"),
-            hint: Some("this query knows `:since`".into()),
+            hint: "this query knows `:since`".into(),
         })?;
     let table = session
         .query(&query)

@@ -302,18 +302,18 @@ impl SqlSource {
             .map_err(|fault| trouble(fault, &path))?;
         for column in table.names.iter() {
             if !["shop", "id", "name", "guid", "method"].contains(&column.as_str()) {
-                return Err(SourceError::Query {
+                return Err(SourceError::Names {
                     query: path,
                     message: format!("the column `{column}` is not known here"),
-                    hint: Some("name the columns shop, id, name, guid and method".into()),
+                    hint: "name the columns shop, id, name, guid and method".into(),
                 });
             }
         }
         let Some(shop) = table.place("shop") else {
-            return Err(SourceError::Query {
+            return Err(SourceError::Names {
                 query: path,
                 message: "there is no column `shop`".into(),
-                hint: Some("select the value found in the orders AS shop".into()),
+                hint: "select the value found in the orders AS shop".into(),
             });
         };
         let places = ["id", "name", "guid", "method"].map(|column| table.place(column));

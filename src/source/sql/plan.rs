@@ -135,10 +135,10 @@ impl Plan {
     /// The orders query with `:since` bound.
     pub fn orders_since(&self, since: Param) -> Result<Bound, SourceError> {
         if !self.orders.has("since") {
-            return Err(SourceError::Query {
+            return Err(SourceError::Names {
                 query: "shop.source.orders".into(),
                 message: "the query has no `:since`".into(),
-                hint: Some("add `WHERE <the change time> >= :since`".into()),
+                hint: "add `WHERE <the change time> >= :since`".into(),
             });
         }
         let binds = Binds::from([("since".to_owned(), Bind::One(since))]);
@@ -228,10 +228,10 @@ fn whole(text: &str) -> Option<i64> {
 }
 
 fn unknown_parameter(query: &str, name: &str, known: &str) -> SourceError {
-    SourceError::Query {
+    SourceError::Names {
         query: query.to_owned(),
         message: format!("the parameter `:{name}` is not known here"),
-        hint: Some(format!("this query knows `:{known}`")),
+        hint: format!("this query knows `:{known}`"),
     }
 }
 
@@ -253,10 +253,10 @@ pub(crate) fn check_names(
     known: &[&str],
     required: &[&str],
 ) -> Result<(), SourceError> {
-    let wrong = |message: String, hint: String| SourceError::Query {
+    let wrong = |message: String, hint: String| SourceError::Names {
         query: query.to_owned(),
         message,
-        hint: Some(hint),
+        hint,
     };
     for name in names {
         if known.is_empty() || known.contains(name) {
@@ -311,10 +311,10 @@ pub(crate) fn check_item_names(names: &[&str]) -> Result<(), SourceError> {
 pub(crate) fn check_extra_names(names: &[&str]) -> Result<(), SourceError> {
     check_names(names, "shop.source.extra", ORDER_COLUMNS, &["_key"])?;
     match names.iter().find(|name| ["code", "_cursor"].contains(*name)) {
-        Some(name) => Err(SourceError::Query {
+        Some(name) => Err(SourceError::Names {
             query: "shop.source.extra".into(),
             message: format!("the column `{name}` cannot be laid over"),
-            hint: Some("write an orders query of your own".into()),
+            hint: "write an orders query of your own".into(),
         }),
         None => Ok(()),
     }

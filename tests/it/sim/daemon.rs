@@ -173,7 +173,8 @@ impl Daemon {
         };
         let mut tasks = JoinSet::new();
         let drain = Drain::new(wanted, true);
-        tasks.spawn(fuse.clone().guard(poll_loop(context.clone())));
+        tasks.spawn(fuse.clone().guard(read_loop(context.clone(), false)));
+        tasks.spawn(fuse.clone().guard(read_loop(context.clone(), true)));
         tasks.spawn(fuse.clone().guard(send_loop(context.clone())));
         tasks.spawn(
             fuse.clone()
@@ -236,19 +237,13 @@ async fn rung(context: &Context, bell: &Bell, at: Option<Timestamp>) {
     }
 }
 
-async fn poll_loop(context: Context) {
+/// The poll's loop, or the sweep's: they run side by side, as the daemon's do.
+async fn read_loop(context: Context, whole: bool) {
     let bells = &context.bells;
+    let bell = if whole { &bells.sweep } else { &bells.poll };
     loop {
-        let whole = tokio::select! {
-            biased;
-            () = bells.sweep.rung() => true,
-            () = bells.poll.rung() => false,
-        };
-        let pass = if whole {
-            bells.sweep.begin()
-        } else {
-            bells.poll.begin()
-        };
+        bell.rung().await;
+        let pass = bell.begin();
         let result = if whole {
             sweep::sweep(&context).await
         } else {
