@@ -280,7 +280,14 @@ impl Turn {
                 }))
             }
             PassError::Ledger(error) => {
-                tracing::error!(event = "ledger.failed", flow, %error, "A statement of the ledger failed");
+                context.troubles.begin_of(
+                    flow,
+                    "ledger.failed",
+                    Weight::Error,
+                    &format!("A statement of the ledger failed ({flow}): {error}"),
+                    "nothing is lost, and it is tried again; if it lasts, report it with the log",
+                    now,
+                );
             }
             PassError::Source(error) => {
                 if error.is_settings() {
@@ -330,7 +337,14 @@ impl Turn {
         self.failed.cancel();
     }
 
-    fn went_well(&self) {
+    fn went_well(&self, flow: &'static str) {
+        let (troubles, now) = (&self.context().troubles, self.context().now());
+        troubles.end_of(
+            flow,
+            "ledger.failed",
+            "The ledger's statements succeed again",
+            now,
+        );
         self.context().troubles.end(
             "disk.full",
             "There is room on the disk again",
@@ -401,7 +415,7 @@ impl Turn {
             match result {
                 Ok(report) => {
                     failures = 0;
-                    self.went_well();
+                    self.went_well(flow);
                     self.source_answers(flow);
                     tell_poll(&report, whole, began.elapsed(), context.dry_run);
                     if report.unknown_values {
@@ -448,7 +462,7 @@ impl Turn {
             let pass = context.bells.send.begin();
             match self.parts.sender.pass(&context, &self.stop).await {
                 Ok(report) => {
-                    self.went_well();
+                    self.went_well("send");
                     if report.left_to_apply > 0 {
                         context.bells.apply.ring();
                     }
@@ -507,7 +521,7 @@ impl Turn {
                 Ok(report) => {
                     failures = 0;
                     at = None;
-                    self.went_well();
+                    self.went_well("drain");
                     self.brani_answers("drain");
                     if report.new > 0 {
                         tracing::info!(
@@ -548,7 +562,7 @@ impl Turn {
             let pass = context.bells.apply.begin();
             match self.parts.apply.pass(&context, &self.stop).await {
                 Ok(report) => {
-                    self.went_well();
+                    self.went_well("apply");
                     at = report.again;
                     let done: u64 = report.outcomes.values().sum();
                     if done > 0 {
@@ -605,7 +619,7 @@ impl Turn {
                 Ok(report) => {
                     failures = 0;
                     at = None;
-                    self.went_well();
+                    self.went_well("eshop_info");
                     self.brani_answers("eshop_info");
                     context.bells.send.ring();
                     self.reports.with(|all| all.eshop_info = Some(report));

@@ -9,8 +9,10 @@ use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tracing::warn;
 
 /// The longest wait that a `Retry-After` can ask for.
@@ -243,34 +245,50 @@ pub(super) fn elements<T: DeserializeOwned>(
     let Some(Value::Array(list)) = body.get_mut(key).map(Value::take) else {
         return Err(not_branis(&format!("there is no list `{key}` in it")));
     };
-    let mut broken = 0_usize;
+    let mut broken: Vec<Option<i64>> = Vec::new();
     let mut good = Vec::with_capacity(list.len());
     for mut element in list {
         let id = element.get("id").and_then(Value::as_i64);
         soften(&mut element);
         match serde_json::from_value(element) {
             Ok(one) => good.push(one),
-            Err(_) => {
-                broken += 1;
-                if broken <= 10 {
-                    let shown = id.map_or_else(|| "without an id".into(), |id| format!("`{id}`"));
-                    warn!(
-                        event = "brani.element_broken",
-                        noun, id, "Left out {noun} {shown} of a listing: it is not as the contract writes it"
-                    );
-                }
-            }
+            Err(_) => broken.push(id),
         }
     }
-    if broken > 10 {
-        warn!(
-            event = "brani.elements_broken",
-            noun,
-            broken,
-            "Left out {broken} {noun}s of one listing: they are not as the contract writes them"
-        );
+    if !broken.is_empty() {
+        tell_broken(noun, &broken);
     }
     Ok(good)
+}
+
+/// The same page is read again and again: the same broken elements are told once in half an hour.
+fn tell_broken(noun: &'static str, ids: &[Option<i64>]) {
+    const REPEAT: Duration = Duration::from_secs(30 * 60);
+    static TOLD: Mutex<BTreeMap<&'static str, (Vec<Option<i64>>, Instant)>> = Mutex::new(BTreeMap::new());
+    {
+        let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+        if told
+            .get(noun)
+            .is_some_and(|(before, at)| before == ids && at.elapsed() < REPEAT)
+        {
+            return;
+        }
+        told.insert(noun, (ids.to_vec(), Instant::now()));
+    }
+    let shown: Vec<String> = ids
+        .iter()
+        .take(5)
+        .map(|id| id.map_or_else(|| "one without an id".into(), |id| format!("`{id}`")))
+        .collect();
+    let more = if ids.len() > 5 { ", …" } else { "" };
+    let broken = ids.len();
+    warn!(
+        event = "brani.element_broken",
+        noun,
+        broken,
+        "Left out {broken} {noun}(s) of a listing, not as the contract writes them: {}{more}",
+        shown.join(", ")
+    );
 }
 
 /// Texts that a service may write as numbers, and numbers that it may write as texts.

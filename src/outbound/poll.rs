@@ -96,17 +96,24 @@ pub async fn poll(context: &Context) -> Result<Report, PassError> {
     Ok(report)
 }
 
-/// Parked orders whose rows a person wants to be read again (`orders retry`), whenever they changed last.
+/// Orders whose rows are to be read again, whenever they changed last: parked ones that a person wants to be looked at
+/// (`orders retry`), and waiting ones whose payload could not be used.
 async fn retried_codes(context: &Context) -> Result<Vec<OrderCode>, PassError> {
     let retried = context
         .ledger
         .read(|connection| {
-            orders::select(
+            let mut retried = orders::select(
                 connection,
                 "state = 'parked' AND row_hash IS NULL AND missing_since IS NULL
                  AND parked_by IN ('mapping', 'brani')",
                 100_000,
-            )
+            )?;
+            retried.extend(orders::select(
+                connection,
+                "state = 'waiting' AND row_hash IS NULL AND missing_since IS NULL",
+                1000,
+            )?);
+            Ok(retried)
         })
         .await?;
     Ok(retried.into_iter().map(|entry| entry.code).collect())

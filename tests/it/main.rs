@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::print_stdout)]
 
 mod admin;
+mod browser;
 mod cli;
 mod client;
 mod config;
