@@ -721,13 +721,7 @@ pub async fn run(
     watchdog: Option<Duration>,
 ) -> Result<End, DaemonError> {
     let receiver = bind_receiver(config).await?;
-    let admin = match &config.admin {
-        Some(config) => {
-            let admin = admin::Admin::bind(config).await;
-            Some(admin.map_err(|error| DaemonError::Listen(error.to_string()))?)
-        }
-        None => None,
-    };
+    let admin = bind_admin(config).await?;
     let schedules = schedules(config, &parts.context)?;
     let mut loops = Loops::start(parts);
     let context = loops.context().clone();
@@ -799,6 +793,10 @@ pub async fn try_doors(old: &Config, new: &Config) -> Result<(), DaemonError> {
     if moved {
         drop(bind_receiver(new).await?);
     }
+    let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.listen.clone());
+    if admin(old) != admin(new) {
+        drop(bind_admin(new).await?);
+    }
     Ok(())
 }
 
@@ -810,6 +808,16 @@ async fn bind_receiver(config: &Config) -> Result<Option<Receiver>, DaemonError>
         .await
         .map_err(|error| DaemonError::Listen(format!("`webhooks.listen`: {error}")))?;
     Ok(Some(receiver))
+}
+
+async fn bind_admin(config: &Config) -> Result<Option<admin::Admin>, DaemonError> {
+    let Some(config) = &config.admin else {
+        return Ok(None);
+    };
+    let admin = admin::Admin::bind(config).await;
+    Ok(Some(
+        admin.map_err(|error| DaemonError::Listen(error.to_string()))?,
+    ))
 }
 
 fn schedules(config: &Config, context: &Context) -> Result<Vec<(Schedule, Bell)>, DaemonError> {

@@ -83,9 +83,14 @@ pub(super) fn check(shell: &Shell, offline: bool) -> Result<u8, Failure> {
             Err(error) => findings.bad(error.to_string(), "mend the setting"),
         }
         ledger(&loaded, &mut findings);
-        if !offline {
-            super::block_on(online(&loaded, &mut findings))?;
-        }
+        findings.0.extend(super::unit::look(&loaded));
+        super::block_on(async {
+            doors(&loaded, &mut findings).await;
+            if offline {
+                return Ok(());
+            }
+            online(&loaded, &mut findings).await
+        })?;
     }
     let failed = findings.0.iter().any(|finding| finding.ok == Some(false));
     if shell.out.json {
@@ -147,6 +152,34 @@ fn ledger(loaded: &Loaded, findings: &mut Findings) {
     }
     if let Some(holder) = crate::ledger::holder(&path) {
         findings.good(format!("{holder} works with this ledger"));
+    }
+}
+
+/// Our own doors can be opened; those of a daemon that runs are open already.
+async fn doors(loaded: &Loaded, findings: &mut Findings) {
+    if crate::ledger::holder(&loaded.ledger_path()).is_some_and(|holder| holder.purpose == "run") {
+        return;
+    }
+    let webhooks = &loaded.config.webhooks;
+    let receiver = webhooks.public_url.as_ref().and(webhooks.listen.as_deref());
+    let admin = loaded.config.admin.as_ref().map(|admin| admin.listen.as_str());
+    for (setting, listen) in [("webhooks.listen", receiver), ("admin.listen", admin)] {
+        let Some(listen) = listen else { continue };
+        // systemd makes the service's folder in /run when it starts it.
+        let to_come = listen
+            .strip_prefix("unix:")
+            .and_then(|path| std::path::Path::new(path).parent())
+            .is_some_and(|folder| folder == std::path::Path::new("/run/brani-sync") && !folder.exists());
+        if to_come {
+            continue;
+        }
+        match crate::listen::Listener::bind(listen).await {
+            Ok(_) => findings.good(format!("`{setting}`: `{listen}` is free")),
+            Err(error) => findings.bad(
+                format!("`{setting}`: {error}"),
+                "choose a free address (ports below 1024 are root's alone), or a socket in a folder that the service may write in",
+            ),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod sandbox;
 mod secret;
 mod self_doc;
 mod status;
+mod unit;
 mod webhooks;
 
 use crate::assemble::Unusable;

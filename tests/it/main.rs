@@ -20,6 +20,7 @@ mod presets_live;
 mod receiver;
 mod restart;
 mod sandbox;
+mod sandboxed;
 mod schedule;
 mod sim;
 mod source_mysql;

@@ -521,10 +521,20 @@ sql = ["UPDATE orders SET tracking = :package_numbers WHERE id = :key"]
 
     /// The same with something on standard input.
     pub fn tell_with(&self, arguments: &[&str], input: &str) -> Answer {
+        self.tell_all(arguments, input, &[])
+    }
+
+    /// The same in an environment of its own.
+    pub fn tell_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Answer {
+        self.tell_all(arguments, "", environment)
+    }
+
+    fn tell_all(&self, arguments: &[&str], input: &str, environment: &[(&str, &str)]) -> Answer {
         use std::io::Write;
         let mut child = self
             .command()
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
