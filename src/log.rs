@@ -11,7 +11,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Whether standard error is the journal's.
 fn under_systemd() -> bool {
-    std::env::var_os("JOURNAL_STREAM").is_some()
+    // systemd names the device and the inode; a child with its errors elsewhere inherits the variable all the same.
+    let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    rustix::fs::fstat(std::io::stderr())
+        .is_ok_and(|found| named == format!("{}:{}", found.st_dev, found.st_ino))
 }
 
 /// Starts the log; a second start is ignored (a test starts none).

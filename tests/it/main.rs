@@ -15,6 +15,7 @@ mod merchant;
 mod outage;
 mod outbound;
 mod packaging;
+mod pages;
 mod presets;
 mod presets_live;
 mod receiver;

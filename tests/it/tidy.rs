@@ -456,51 +456,6 @@ fn metrics_that_pages_name_are_told() {
     }
 }
 
-/// Commands that pages may name before the command line has them.
-const COMING: [&str; 0] = [];
-
-#[test]
-fn commands_that_pages_tell_the_reader_to_type_exist() {
-    let typed = regex(r"brani-sync((?: -n [a-z]+| --?[a-z-]+ [^ `\n]*\.toml)*)((?: [a-z][a-z-]*){1,2})");
-    let cli = Cli::command();
-    let block = regex(r"(?s)```sh\n(.*?)```");
-    let inline = regex(r"`(brani-sync [^`]+)`");
-    for (path, page) in pages() {
-        let commands: Vec<String> = block
-            .captures_iter(&page)
-            .flat_map(|found| found[1].lines().map(str::to_owned).collect::<Vec<_>>())
-            .filter(|line| line.starts_with("brani-sync "))
-            .chain(inline.captures_iter(&page).map(|found| found[1].to_owned()))
-            .collect();
-        for line in commands {
-            let Some(found) = typed.captures(&line) else {
-                continue;
-            };
-            let words: Vec<&str> = found[2].split_whitespace().collect();
-            let Some(command) = cli.find_subcommand(words[0]) else {
-                if COMING.contains(&words[0]) {
-                    continue;
-                }
-                panic!("{path}: `{line}`: there is no command `{}`", words[0]);
-            };
-            if command.has_subcommands() && words.len() > 1 {
-                assert!(command.find_subcommand(words[1]).is_some(), "{path}: `{line}`");
-            }
-            let flag = regex(r" --([a-z-]+)");
-            for flag in flag.captures_iter(&line) {
-                let of = |command: &clap::Command| {
-                    command
-                        .get_arguments()
-                        .any(|argument| argument.get_long() == Some(&flag[1]))
-                };
-                let known =
-                    of(&cli) || of(command) || command.get_subcommands().any(of) || &flag[1] == "help";
-                assert!(known, "{path}: `{line}`: there is no --{}", &flag[1]);
-            }
-        }
-    }
-}
-
 #[test]
 fn every_column_is_in_the_page_about_shops_of_ones_own() {
     let page = text("docs/shops/custom.md");
