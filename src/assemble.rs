@@ -1,6 +1,7 @@
 //! From a configuration to the parts that work: the one place that knows every room's door.
 
 use crate::alert::Alert;
+use crate::brani::app::AppClient;
 use crate::brani::client::Client;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Loaded;
@@ -15,6 +16,7 @@ use crate::inbound::register::Wanted;
 use crate::ledger::Ledger;
 use crate::locks::Locks;
 use crate::mapping;
+use crate::outbound::extras::{Beside, Web};
 use crate::outbound::send::Sender;
 use crate::source::Source;
 use crate::source::export::{ExportSource, Setup};
@@ -44,6 +46,8 @@ pub struct Parts {
     pub drain: Drain,
     /// The applying side.
     pub apply: Apply,
+    /// What stands beside orders.
+    pub beside: Beside,
     /// The e-shop info side.
     pub refresh: Refresh,
     /// Who is told of what lasts.
@@ -237,7 +241,41 @@ pub fn mapping_settings(config: &config::Config) -> mapping::Settings {
         },
         default_weight: config.shop.default_weight,
         max_weight: config.shop.max_weight,
+        extras: mapping::extras::Asked {
+            remarks: config.app.as_ref().is_some_and(|app| app.remarks),
+            invoices: config
+                .invoices
+                .as_ref()
+                .is_some_and(|invoices| invoices.path.is_some() || invoices.url.is_some()),
+            shipped: config
+                .tracking
+                .iter()
+                .flat_map(|tracking| &tracking.statuses)
+                .map(|status| status.0.clone())
+                .collect(),
+        },
     }
+}
+
+/// The packing application, where there is a section for it.
+///
+/// # Errors
+/// A secret that is missing, a setting that cannot be used.
+pub fn app(loaded: &Loaded, clock: SharedClock) -> Result<Option<AppClient>, Unusable> {
+    let Some(app) = &loaded.config.app else {
+        return Ok(None);
+    };
+    let password = secret(loaded, &app.password)?;
+    AppClient::new(
+        &app.auth_url,
+        &app.base_url,
+        &app.username,
+        password,
+        loaded.config.brani.timeout,
+        clock,
+    )
+    .map(Some)
+    .map_err(|error| Unusable(error.to_string()))
 }
 
 /// Where the ledger belongs.
@@ -315,13 +353,27 @@ pub fn parts(loaded: &Loaded, ledger: Ledger, dry_run: bool, register: bool) -> 
         mapping_settings(config),
         identity(loaded),
     );
+    let app = match &config.app {
+        Some(section) if section.remarks => app(loaded, clock.clone())?,
+        _ => None,
+    };
+    let invoice_headers = match &config.invoices {
+        Some(invoices) => headers(loaded, &invoices.headers)?,
+        None => Vec::new(),
+    };
+    let client = Arc::new(client);
+    let beside = Beside::new(
+        client.clone(),
+        app,
+        Web::new(config.brani.timeout, invoice_headers),
+    );
     let drain = Drain::new(wanted(loaded, &rules)?, register && config.webhooks.register);
     let context = Context {
         ledger,
         started: clock.now(),
         clock,
         source,
-        service: Arc::new(client),
+        service: client,
         mapping: MappingCell::new(refresh.first_mapping()),
         rules: Arc::new(rules),
         bells: Bells::default(),
@@ -337,6 +389,7 @@ pub fn parts(loaded: &Loaded, ledger: Ledger, dry_run: bool, register: bool) -> 
         sender: Sender::default(),
         drain,
         apply: Apply::default(),
+        beside,
         refresh,
         alert,
     })

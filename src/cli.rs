@@ -76,6 +76,9 @@ pub enum Command {
         /// Do not ask the shop
         #[arg(long)]
         offline: bool,
+        /// Ask Brani, too: what was picked, with positions and batches
+        #[arg(long, conflicts_with = "offline")]
+        online: bool,
     },
     /// The orders of the ledger
     #[command(subcommand)]
@@ -219,12 +222,13 @@ pub enum Events {
     /// Try events again, now
     Retry {
         /// Event ids; left out: all stuck ones
+        #[arg(allow_negative_numbers = true)]
         ids: Vec<i64>,
     },
     /// Drop events
     Skip {
         /// Event ids
-        #[arg(required = true)]
+        #[arg(required = true, allow_negative_numbers = true)]
         ids: Vec<i64>,
     },
 }

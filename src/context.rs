@@ -35,6 +35,8 @@ pub struct Bells {
     pub apply: Bell,
     /// Compare e-shop info.
     pub eshop_info: Bell,
+    /// Tell what stands beside orders, and ask where parcels are.
+    pub extras: Bell,
 }
 
 impl Default for Bells {
@@ -46,6 +48,7 @@ impl Default for Bells {
             drain: Bell::new("drain"),
             apply: Bell::new("apply"),
             eshop_info: Bell::new("eshop_info"),
+            extras: Bell::new("extras"),
         }
     }
 }
@@ -103,6 +106,76 @@ pub struct Rules {
     pub keep_events: Duration,
     /// E-shop info: merge or replace.
     pub eshop_mode: config::Mode,
+    /// What stands beside orders.
+    pub extras: ExtraRules,
+}
+
+/// What stands beside orders, as far as the configuration says it; columns say the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtraRules {
+    /// How invoices are found, where there is a section for it.
+    pub invoices: Option<InvoiceRules>,
+    /// How parcels are asked for, where they are.
+    pub tracking: Option<TrackingRules>,
+}
+
+impl ExtraRules {
+    /// Something may change without a row that changes: files, parcels.
+    pub fn watches(&self) -> bool {
+        self.invoices.is_some() || self.tracking.is_some()
+    }
+}
+
+/// `[invoices]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvoiceRules {
+    /// A file for each order.
+    pub path: Option<String>,
+    /// An address for each order.
+    pub url: Option<String>,
+    /// Files are read from nowhere else.
+    pub folder: Option<std::path::PathBuf>,
+    /// An invoice whose file is gone is removed at Brani.
+    pub remove: bool,
+    /// A larger one is not uploaded.
+    pub bytes_max: u64,
+    /// How long a missing or changed file is looked for.
+    pub look_for: Duration,
+}
+
+/// `[tracking]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackingRules {
+    /// Between two questions about one parcel.
+    pub every: Duration,
+    /// A parcel that has not arrived by then is not asked for any more.
+    pub give_up: Duration,
+}
+
+impl ExtraRules {
+    /// Takes the rules from the configuration.
+    pub fn from_config(config: &Config) -> Self {
+        let invoices = config.invoices.as_ref().map(|invoices| InvoiceRules {
+            folder: invoices.folder.clone().or_else(|| {
+                // What the template begins with, up to the last slash before the first brace.
+                let path = invoices.path.as_deref()?;
+                let fixed = path.split('{').next().unwrap_or(path);
+                Some(fixed.rsplit_once('/').map_or(".", |(folder, _)| folder).into())
+            }),
+            path: invoices.path.clone(),
+            url: invoices.url.clone(),
+            remove: invoices.remove,
+            bytes_max: invoices.max_mib << 20,
+            look_for: invoices.look_for,
+        });
+        Self {
+            invoices,
+            tracking: config.tracking.as_ref().map(|tracking| TrackingRules {
+                every: tracking.every,
+                give_up: tracking.give_up,
+            }),
+        }
+    }
 }
 
 fn statuses(list: Option<&Vec<config::Scalar>>) -> BTreeSet<ShopStatus> {
@@ -166,6 +239,7 @@ impl Rules {
             apply_concurrency: config.writeback.concurrency,
             keep_events: config.ledger.keep_events,
             eshop_mode: config.eshop_info.mode,
+            extras: ExtraRules::from_config(config),
         }
     }
 

@@ -91,6 +91,8 @@ pub struct ReportsInner {
     /// A pass ended because the configuration is wrong.
     #[serde(skip)]
     pub settings: bool,
+    /// Of what stands beside orders, summed up.
+    pub extras: crate::outbound::extras::Report,
     /// Of e-shop info.
     pub eshop_info: Option<crate::eshop_info::refresh::Report>,
 }
@@ -144,20 +146,15 @@ impl Loops {
             failed: loops.failed.clone(),
             export: export.clone(),
         };
-        let (a, b, c, d, e, f) = (
-            turn(&loops),
-            turn(&loops),
-            turn(&loops),
-            turn(&loops),
-            turn(&loops),
-            turn(&loops),
-        );
-        loops.tasks.spawn(async move { a.poll().await });
-        loops.tasks.spawn(async move { b.send().await });
-        loops.tasks.spawn(async move { c.drain().await });
-        loops.tasks.spawn(async move { d.apply().await });
-        loops.tasks.spawn(async move { e.eshop_info().await });
-        loops.tasks.spawn(async move { f.sweep().await });
+        let (poll, sweep, send, drain) = (turn(&loops), turn(&loops), turn(&loops), turn(&loops));
+        let (apply, eshop_info, extras) = (turn(&loops), turn(&loops), turn(&loops));
+        loops.tasks.spawn(poll.poll());
+        loops.tasks.spawn(sweep.sweep());
+        loops.tasks.spawn(send.send());
+        loops.tasks.spawn(drain.drain());
+        loops.tasks.spawn(apply.apply());
+        loops.tasks.spawn(eshop_info.eshop_info());
+        loops.tasks.spawn(extras.extras());
         loops
     }
 
@@ -424,6 +421,9 @@ impl Turn {
                     if report.wanted + report.withdrawn > 0 {
                         bells.send.ring();
                     }
+                    if report.extras || context.rules.extras.watches() {
+                        bells.extras.ring();
+                    }
                     if report.parked + report.unparked > 0 {
                         bells.apply.ring();
                     }
@@ -481,6 +481,9 @@ impl Turn {
                     }
                     if report.parked > 0 {
                         context.bells.apply.ring();
+                    }
+                    if report.sent > 0 {
+                        context.bells.extras.ring();
                     }
                     at = report.again.or_else(|| {
                         (report.left_to_apply > 0).then(|| later(context.now(), Duration::from_secs(5)))
@@ -600,6 +603,52 @@ impl Turn {
         "apply"
     }
 
+    async fn extras(self) -> &'static str {
+        let context = self.context().clone();
+        let mut at = None;
+        while self.rung(&context.bells.extras, at).await {
+            self.pulse.busy("extras");
+            let began = Instant::now();
+            let pass = context.bells.extras.begin();
+            match self.parts.beside.pass(&context, &self.stop).await {
+                Ok(report) => {
+                    self.went_well("extras");
+                    at = report.again;
+                    if report.told + report.parked + report.parcels > 0 {
+                        tracing::info!(
+                            event = "extras.pass",
+                            told = report.told,
+                            parked = report.parked,
+                            failed = report.failed,
+                            parcels = report.parcels,
+                            duration_ms = millis(began),
+                            "Told Brani {} things beside orders in {}; {} parcels changed",
+                            report.told,
+                            words(began.elapsed()),
+                            report.parcels
+                        );
+                    }
+                    self.reports.with(|all| {
+                        all.extras.told += report.told;
+                        all.extras.parked += report.parked;
+                        all.extras.failed += report.failed;
+                        all.extras.parcels += report.parcels;
+                        all.extras.again = report.again;
+                    });
+                    pass.end(Ended::Well);
+                }
+                Err(error) => {
+                    // What must come first rings when it has come.
+                    at = Some(later(context.now(), Duration::from_secs(10)));
+                    self.failed("extras", &error);
+                    pass.end(Ended::Badly(error.to_string()));
+                }
+            }
+            self.pulse.waits("extras");
+        }
+        "extras"
+    }
+
     async fn eshop_info(self) -> &'static str {
         let context = self.context().clone();
         let mut failures = 0_u32;
@@ -622,6 +671,7 @@ impl Turn {
                     self.went_well("eshop_info");
                     self.brani_answers("eshop_info");
                     context.bells.send.ring();
+                    context.bells.extras.ring();
                     self.reports.with(|all| all.eshop_info = Some(report));
                     pass.end(Ended::Well);
                 }

@@ -9,9 +9,12 @@ mod words;
 
 use crate::health::{self, Claim, Whose};
 use crate::ledger::cursors::{self, name};
+use crate::ledger::extras::{self, Extra};
 use crate::ledger::orders::{self, Entry, Lane, ParkedBy, State};
 use crate::ledger::{LedgerError, inbox};
 use crate::mapping::Problem;
+use crate::mapping::extras::Kind;
+use crate::outbound::extras::Parcel;
 use crate::types::{OrderCode, ShopKey, ShopStatus, StatusId};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -47,8 +50,12 @@ pub struct Explanation {
     pub events_left_out: usize,
     /// Other orders of the shop that claim the code.
     pub claims: Vec<Claim>,
+    /// What stands beside the order.
+    pub extras: Vec<Beside>,
     /// What a look into the shop found, where one was taken.
     pub live: Option<Live>,
+    /// What Brani says was picked for it, where it was asked: undocumented inside.
+    pub picked: Option<Picked>,
     /// The zone that its times are told in.
     #[serde(skip)]
     pub zone: TimeZone,
@@ -126,6 +133,57 @@ pub struct Told {
     pub attempts: u32,
     /// When it is tried next, where it waits.
     pub next_attempt: Option<Timestamp>,
+}
+
+/// One thing beside the order.
+#[derive(Clone, Debug, Serialize)]
+pub struct Beside {
+    /// `priority`, `ordering`, `tags`, `customs`, `attributes`, `invoice`, `remark`, `tracking`.
+    pub kind: Kind,
+    /// Where it stands.
+    pub state: extras::State,
+    /// Brani has something of it.
+    pub at_brani: bool,
+    /// Last success.
+    pub done: Option<Timestamp>,
+    /// When it is tried, looked at or asked for next.
+    pub next: Option<Timestamp>,
+    /// Failed attempts in a row.
+    pub attempts: u32,
+    /// Why it is parked.
+    pub problem: Option<Problem>,
+    /// Warnings of the last answer, or the last failure.
+    pub note: Option<String>,
+    /// Where the parcel is.
+    pub parcel: Option<Parcel>,
+}
+
+impl From<Extra> for Beside {
+    fn from(extra: Extra) -> Self {
+        Self {
+            parcel: (extra.kind == Kind::Tracking)
+                .then(|| Parcel::of(&extra))
+                .flatten(),
+            kind: extra.kind,
+            state: extra.state,
+            at_brani: extra.sent.is_some(),
+            done: extra.done,
+            next: extra.due,
+            attempts: extra.attempts,
+            problem: extra.problem,
+            note: extra.note,
+        }
+    }
+}
+
+/// What was picked, or why that is not known.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Picked {
+    /// As Brani tells it.
+    Items(Vec<serde_json::Value>),
+    /// Why Brani could not be asked.
+    Unknown(String),
 }
 
 /// What a look into the shop found.
@@ -211,7 +269,12 @@ pub fn explain(
         events,
         events_left_out,
         claims: health::claims_of(connection, code)?,
+        extras: extras::of(connection, code)?
+            .into_iter()
+            .map(Beside::from)
+            .collect(),
         live: None,
+        picked: None,
         zone: zone.clone(),
     })
 }

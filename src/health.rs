@@ -12,7 +12,7 @@ use crate::config::DeleteMode;
 use crate::context::Rules;
 use crate::ledger::cursors::{self, name};
 use crate::ledger::orders::{self, ParkedBy, State};
-use crate::ledger::{LedgerError, inbox, millis, moment};
+use crate::ledger::{LedgerError, extras, inbox, millis, moment};
 use crate::mapping::{Owner, Problem};
 use crate::types::{OrderCode, ShopKey};
 use jiff::{SignedDuration, Timestamp};
@@ -148,6 +148,34 @@ pub struct Hour {
     pub applied: i64,
 }
 
+/// What stands beside orders.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Extras {
+    /// To be told to Brani.
+    pub waiting: i64,
+    /// Brani has them.
+    pub sent: i64,
+    /// They cannot be read, or Brani refused them; their orders go on.
+    pub parked: i64,
+    /// Invoices that are not there yet.
+    pub missing_invoices: i64,
+    /// Parcels on their way.
+    pub parcels: i64,
+    /// The first parked ones, by order code.
+    pub first: Vec<ParkedExtra>,
+}
+
+/// One parked extra.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ParkedExtra {
+    /// The order.
+    pub code: OrderCode,
+    /// `priority`, `tags`, `invoice` …
+    pub kind: &'static str,
+    /// Why.
+    pub problem: Option<Problem>,
+}
+
 /// How the daemon fares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Health {
@@ -189,6 +217,8 @@ pub struct Health {
     pub gone: i64,
     /// Second orders that claim a code.
     pub claims: Claims,
+    /// What stands beside orders.
+    pub extras: Extras,
     /// The last [`HOURS`] hours, oldest first, quiet ones included.
     pub today: Vec<Hour>,
     /// Until what waits will have been sent; none where nothing waits or nothing moves.
@@ -267,6 +297,7 @@ pub fn report(connection: &Connection, now: Timestamp) -> Result<Health, LedgerE
         deletes_held: 0,
         gone: gone(connection, now)?,
         claims: claims(connection)?,
+        extras: beside(connection)?,
         today: today(connection, now)?,
         estimate: estimate(connection, now, waiting)?,
     })
@@ -349,6 +380,31 @@ pub fn whose(parked_by: Option<ParkedBy>, problems: &[Problem]) -> Whose {
         (Some(ParkedBy::Brani), None) => Whose::Brani,
         _ => Whose::Shop,
     }
+}
+
+fn beside(connection: &Connection) -> Result<Extras, LedgerError> {
+    let mut found = Extras::default();
+    for (kind, state, count) in extras::totals(connection)? {
+        match (kind.as_str(), state.as_str()) {
+            ("tracking", "waiting") => found.parcels = count,
+            ("tracking", _) => {}
+            (_, "waiting") => found.waiting += count,
+            (_, "missing") => found.missing_invoices += count,
+            (_, "parked") => found.parked += count,
+            _ => found.sent += count,
+        }
+    }
+    if found.parked > 0 {
+        found.first = extras::parked(connection, LISTED_MAX)?
+            .into_iter()
+            .map(|extra| ParkedExtra {
+                code: extra.code,
+                kind: extra.kind.as_str(),
+                problem: extra.problem,
+            })
+            .collect();
+    }
+    Ok(found)
 }
 
 fn claims(connection: &Connection) -> Result<Claims, LedgerError> {

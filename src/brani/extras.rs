@@ -34,22 +34,22 @@ pub struct Tagged {
     pub errors: Vec<String>,
 }
 
-/// Customs data of one product of an order.
+/// Customs data of one product of an order. What is not known is told as null, so that an older value goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customs {
     /// Which product.
     pub product_code: String,
     /// Name in English.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub content_name_en: Option<String>,
     /// Country of origin.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub content_country: Option<String>,
     /// Tariff code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub content_customs_code: Option<String>,
     /// Description.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub content_description: Option<String>,
 }
 
@@ -188,9 +188,8 @@ pub trait Extras: Send + Sync {
     async fn remove_tag(&self, codes: &[OrderCode], tag: i64) -> Result<Tagged, Error>;
     /// `POST /order/customs`.
     async fn set_customs(&self, code: &OrderCode, customs: &[Customs]) -> Result<(), Error>;
-    /// `POST /order/invoice`, streamed; `length` is the file's.
-    async fn upload_invoice(&self, code: &OrderCode, file: tokio::fs::File, length: u64)
-    -> Result<(), Error>;
+    /// `POST /order/invoice`; a file is streamed, `length` is the body's.
+    async fn upload_invoice(&self, code: &OrderCode, body: reqwest::Body, length: u64) -> Result<(), Error>;
     /// `DELETE /order/invoice`; none there is fine.
     async fn delete_invoice(&self, code: &OrderCode) -> Result<(), Error>;
     /// `POST /carriers/track-order`: the unified tracking, in the service's order.
@@ -282,13 +281,8 @@ impl Extras for Client {
         Ok(())
     }
 
-    async fn upload_invoice(
-        &self,
-        code: &OrderCode,
-        file: tokio::fs::File,
-        length: u64,
-    ) -> Result<(), Error> {
-        let part = Part::stream_with_length(file, length)
+    async fn upload_invoice(&self, code: &OrderCode, body: reqwest::Body, length: u64) -> Result<(), Error> {
+        let part = Part::stream_with_length(body, length)
             // the order's code stays out of the header
             .file_name("invoice.pdf")
             .mime_str("application/pdf")

@@ -3,7 +3,6 @@
 use super::{Failure, Shell, block_on};
 use crate::assemble;
 use crate::brani::Service;
-use crate::brani::app::AppClient;
 use crate::cli;
 use crate::clock::SystemClock;
 use crate::types::OrderCode;
@@ -12,24 +11,12 @@ use std::sync::Arc;
 
 pub(super) fn app(shell: &Shell, command: cli::App) -> Result<u8, Failure> {
     let loaded = shell.load()?;
-    let Some(config) = &loaded.config.app else {
+    let clock = Arc::new(SystemClock);
+    let Some(client) = assemble::app(&loaded, clock.clone())? else {
         return Err(Failure::new(78, "there is no `[app]` section").hint(
             "add it with a user made for this purpose only: Brani's change log shows its name for what it does",
         ));
     };
-    let password = loaded.secrets.resolve(&config.password).map_err(|error| {
-        Failure::new(78, format!("secret `{}` {}", error.name, error.what())).hint(error.hint())
-    })?;
-    let clock = Arc::new(SystemClock);
-    let client = AppClient::new(
-        &config.auth_url,
-        &config.base_url,
-        &config.username,
-        password,
-        loaded.config.brani.timeout,
-        clock.clone(),
-    )
-    .map_err(|error| Failure::new(78, error.to_string()))?;
     let failed = |error: crate::brani::app::AppError| Failure::new(1, error.to_string()).hint(error.hint());
     let answer = block_on(async {
         match command {

@@ -3,6 +3,7 @@
 use super::{Failure, Shell};
 use crate::assemble;
 use crate::brani::Service;
+use crate::brani::extras::Extras;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Loaded;
 use crate::context::Rules;
@@ -10,6 +11,8 @@ use crate::eshop_info::{drift, merge};
 use crate::inbound::register::{self, Step};
 use crate::mapping::Mapping;
 use crate::mapping::dictionaries::Dictionaries;
+use crate::mapping::extras::Kind;
+use crate::outbound::extras::unknown_tags;
 use crate::source::{Finding, Lists, Read, Record, Source};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -83,6 +86,7 @@ pub(super) fn check(shell: &Shell, offline: bool) -> Result<u8, Failure> {
             Err(error) => findings.bad(error.to_string(), "mend the setting"),
         }
         ledger(&loaded, &mut findings);
+        beside(&loaded, &mut findings);
         findings.0.extend(super::unit::look(&loaded));
         super::block_on(async {
             doors(&loaded, &mut findings).await;
@@ -183,6 +187,45 @@ async fn doors(loaded: &Loaded, findings: &mut Findings) {
     }
 }
 
+/// What is configured beside orders.
+fn beside(loaded: &Loaded, findings: &mut Findings) {
+    let rules = Rules::from_config(&loaded.config).extras;
+    if let Some(invoices) = &rules.invoices {
+        if let Some(folder) = &invoices.folder {
+            match std::fs::read_dir(folder) {
+                Ok(files) => findings.good(format!(
+                    "invoices are read from `{}` ({} entries)",
+                    folder.display(),
+                    files.count()
+                )),
+                Err(error) => findings.bad(
+                    format!("invoices: the folder `{}`: {error}", folder.display()),
+                    "make it, or let the service's user read it",
+                ),
+            }
+        }
+        if let Some(url) = &invoices.url {
+            findings.good(format!(
+                "invoices are fetched from {}",
+                url.split('{').next().unwrap_or("")
+            ));
+        }
+    }
+    if let Some(tracking) = &rules.tracking {
+        let told = match loaded.config.writeback.delivery_state {
+            Some(_) => "the shop is told each change",
+            None => "nobody is told",
+        };
+        findings.good(format!(
+            "parcels are asked for every {} s; {told}",
+            tracking.every.as_secs_f64()
+        ));
+    }
+    if loaded.config.app.as_ref().is_some_and(|app| app.remarks) {
+        findings.good("remarks go through the packing application");
+    }
+}
+
 async fn online(loaded: &Loaded, findings: &mut Findings) -> Result<(), Failure> {
     let clock = Arc::new(SystemClock);
     let source = assemble::source(loaded, clock.clone())?;
@@ -200,14 +243,20 @@ async fn online(loaded: &Loaded, findings: &mut Findings) -> Result<(), Failure>
     };
     let dictionaries = Arc::new(Dictionaries::build(&loaded.config.eshop_info, &lists));
     let mapping = Mapping::new(assemble::mapping_settings(&loaded.config), dictionaries.clone());
-    orders(loaded, &*source, &mapping, findings).await;
-    brani(loaded, &dictionaries, findings).await?;
+    let tags = orders(loaded, &*source, &mapping, findings).await;
+    brani(loaded, &dictionaries, tags.as_deref(), findings).await?;
     public_url(loaded, findings).await;
     Ok(())
 }
 
-/// Reads what a first run would read: counts by status, and the five newest mapped.
-async fn orders(loaded: &Loaded, source: &dyn Source, mapping: &Mapping, findings: &mut Findings) {
+/// Reads what a first run would read: counts by status, and the five newest mapped. The names of their tags, where
+/// there is such a column.
+async fn orders(
+    loaded: &Loaded,
+    source: &dyn Source,
+    mapping: &Mapping,
+    findings: &mut Findings,
+) -> Option<Vec<String>> {
     let rules = Rules::from_config(&loaded.config);
     let now = SystemClock.now();
     let history = rules.history.start(now, &rules.zone);
@@ -248,8 +297,9 @@ async fn orders(loaded: &Loaded, source: &dyn Source, mapping: &Mapping, finding
             format!("orders: {error}"),
             error.hint().unwrap_or("see the message").to_owned(),
         );
-        return;
+        return None;
     }
+    let mut tags: Option<Vec<String>> = None;
     let total: u64 = by_status.values().sum();
     let parts: Vec<String> = by_status
         .iter()
@@ -267,6 +317,25 @@ async fn orders(loaded: &Loaded, source: &dyn Source, mapping: &Mapping, finding
         ));
     }
     for (_, record) in newest {
+        for want in mapping.wants(&record) {
+            if want.kind == Kind::Tags {
+                let tags = tags.get_or_insert_default();
+                let names = want.value.as_ref().ok().and_then(|names| names.as_ref());
+                let names = names.and_then(|names| names.as_array());
+                tags.extend(
+                    names
+                        .into_iter()
+                        .flatten()
+                        .filter_map(|name| name.as_str().map(str::to_owned)),
+                );
+            }
+            if let Err(problem) = want.value {
+                findings.warn(
+                    format!("beside order `{}`: {problem}", record.code),
+                    problem.hint.clone(),
+                );
+            }
+        }
         match mapping.map(&record) {
             Ok(mapped) => {
                 let order = &mapped.order;
@@ -291,9 +360,35 @@ async fn orders(loaded: &Loaded, source: &dyn Source, mapping: &Mapping, finding
             }
         }
     }
+    tags
 }
 
-async fn brani(loaded: &Loaded, dictionaries: &Dictionaries, findings: &mut Findings) -> Result<(), Failure> {
+/// The names of tags that orders use are known at Brani.
+async fn org_tags(client: &dyn Extras, names: &[String], findings: &mut Findings) {
+    match client.org_tags().await {
+        Ok(known) => {
+            let mut unknown = unknown_tags(names, &known);
+            unknown.dedup();
+            if unknown.is_empty() {
+                findings.good(format!(
+                    "Brani knows {} tags, and those of the newest orders",
+                    known.len()
+                ));
+            }
+            for problem in unknown {
+                findings.warn(problem.to_string(), problem.hint.clone());
+            }
+        }
+        Err(error) => findings.bad(format!("tags: {error}"), error.hint()),
+    }
+}
+
+async fn brani(
+    loaded: &Loaded,
+    dictionaries: &Dictionaries,
+    tags: Option<&[String]>,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
     let client = assemble::client(loaded, Arc::new(SystemClock))?;
     let info = match client.eshop_info().await {
         Ok(info) => info,
@@ -324,6 +419,9 @@ async fn brani(loaded: &Loaded, dictionaries: &Dictionaries, findings: &mut Find
         } else {
             findings.good("this machine's clock agrees with Brani's");
         }
+    }
+    if let Some(names) = tags {
+        org_tags(&client, names, findings).await;
     }
     let want = dictionaries.info();
     match merge(info.data.as_ref(), &want, loaded.config.eshop_info.mode) {

@@ -2,10 +2,11 @@
 
 use super::{Failure, Shell, block_on};
 use crate::assemble;
+use crate::brani::extras::Extras;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Language, Loaded};
 use crate::context::Rules;
-use crate::explain::{self, Live};
+use crate::explain::{self, Live, Picked};
 use crate::ledger::cursors::{self, name};
 use crate::ledger::orders::{self, Entry};
 use crate::mapping::dictionaries::Dictionaries;
@@ -15,7 +16,7 @@ use crate::types::OrderCode;
 use rusqlite::Connection;
 use std::sync::Arc;
 
-pub(super) fn explain(shell: &Shell, code: &str, offline: bool) -> Result<u8, Failure> {
+pub(super) fn explain(shell: &Shell, code: &str, offline: bool, online: bool) -> Result<u8, Failure> {
     let loaded = shell.load()?;
     let connection = shell.reader(&loaded)?;
     let mut code = OrderCode::from(code);
@@ -34,6 +35,14 @@ pub(super) fn explain(shell: &Shell, code: &str, offline: bool) -> Result<u8, Fa
     let mut told = explain::explain(&connection, &code, SystemClock.now(), zone)?;
     if !offline {
         told.live = Some(in_shop(shell, &loaded, &connection, &code, entry.as_ref())?);
+    }
+    if online {
+        let client = assemble::client(&loaded, Arc::new(SystemClock))?;
+        let picked = block_on(async { Ok(client.picked_items(&code).await) })?;
+        told.picked = Some(match picked {
+            Ok(items) => Picked::Items(items),
+            Err(error) => Picked::Unknown(error.to_string()),
+        });
     }
     let known = !told.is_unknown() || told.live.as_ref().is_some_and(|live| live.in_shop == Some(true));
     let text = told.text(language(&loaded.config));

@@ -320,7 +320,11 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Reload { pid } => ring::reload(&shell, pid),
         Command::Check { offline } => check::check(&shell, offline),
         Command::Status => status::status(&shell),
-        Command::Explain { code, offline } => explain::explain(&shell, &code, offline),
+        Command::Explain {
+            code,
+            offline,
+            online,
+        } => explain::explain(&shell, &code, offline, online),
         Command::Orders(command) => orders::orders(&shell, command),
         Command::Events(command) => events::events(&shell, command),
         Command::EshopInfo(command) => eshop_info::eshop_info(&shell, command),

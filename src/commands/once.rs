@@ -8,7 +8,7 @@ use crate::bell::Ended;
 use crate::clock::later;
 use crate::config::Loaded;
 use crate::daemon::{Loops, ReportsInner};
-use crate::ledger::{Ledger, inbox, orders};
+use crate::ledger::{Ledger, extras, inbox, orders};
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -52,27 +52,40 @@ async fn cycle(
         .into_iter()
         .find(|(state, _)| state == "stuck")
         .map_or(0, |(_, n)| n);
+    let beside: i64 = ledger
+        .read(extras::totals)
+        .await?
+        .into_iter()
+        .filter(|(_, state, _)| state == "parked")
+        .map(|(.., count)| count)
+        .sum();
     if shell.out.json {
         shell.out.json(&serde_json::json!({
             "reports": reports, "waiting": waiting, "sent": sent, "parked": parked, "stuck": stuck,
-            "problem": result.as_ref().err(),
+            "extras_parked": beside, "problem": result.as_ref().err(),
         }));
-    } else if !(quiet && result.is_ok() && parked + stuck == 0) {
-        shell
-            .out
-            .line(&account(&reports, dry_run, [waiting, sent, parked, stuck]));
+    } else if !(quiet && result.is_ok() && parked + stuck + beside == 0) {
+        shell.out.line(&account(
+            &reports,
+            dry_run,
+            [waiting, sent, parked, stuck, beside],
+        ));
     }
     match result {
         Err(problem) if reports.settings => {
             Err(Failure::new(78, problem).hint("`brani-sync check` says more; nothing is lost"))
         }
         Err(problem) => Err(Failure::new(1, problem).hint("nothing is lost: the next run goes on from here")),
-        Ok(()) if parked + stuck > 0 => Ok(2),
+        Ok(()) if parked + stuck + beside > 0 => Ok(2),
         Ok(()) => Ok(0),
     }
 }
 
-fn account(reports: &ReportsInner, dry_run: bool, [waiting, sent, parked, stuck]: [i64; 4]) -> String {
+fn account(
+    reports: &ReportsInner,
+    dry_run: bool,
+    [waiting, sent, parked, stuck, beside]: [i64; 5],
+) -> String {
     let poll = reports.poll.clone().unwrap_or_default();
     let mut text = format!("read {} orders of the shop, ", poll.read);
     if dry_run {
@@ -96,6 +109,16 @@ fn account(reports: &ReportsInner, dry_run: bool, [waiting, sent, parked, stuck]
             _ => "withdrawn",
         };
         text += &format!("\nnot sent: {count} {words}");
+    }
+    let extras = &reports.extras;
+    if extras.told + extras.parcels > 0 {
+        text += &format!(
+            "\nbeside orders: {} told, {} parcels in another state",
+            extras.told, extras.parcels
+        );
+    }
+    if beside > 0 {
+        text += &format!("\nbeside orders: {beside} parked; `brani-sync status` lists them");
     }
     text + &format!("\nnow: {sent} sent, {waiting} waiting, {parked} parked, {stuck} stuck")
 }
@@ -130,11 +153,16 @@ async fn rounds(loops: &Loops, sweep: bool, shell: &Shell, quiet: bool) -> Resul
     let _watching = (!quiet && !shell.out.json && std::io::stderr().is_terminal())
         .then(|| Watching::start(context.clone()));
     send_all(loops).await?;
+    ring(loops, &bells.extras).await?;
     if settling > 0 {
         // Orders written a moment ago are sent by this cycle, too.
         tokio::time::sleep(context.rules.settle).await;
         ring(loops, &bells.poll).await?;
         send_all(loops).await?;
+        ring(loops, &bells.extras).await?;
+    }
+    if loops.reports.get().extras.parcels > 0 {
+        ring(loops, &bells.apply).await?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Loaded;
 use crate::ledger::LedgerError;
 use crate::ledger::cursors::{self, name};
+use crate::ledger::extras;
 use crate::ledger::orders::{self, Entry, Lane, ParkedBy, State};
 use crate::types::OrderCode;
 use jiff::{SignedDuration, Timestamp};
@@ -23,10 +24,23 @@ pub(super) fn orders(shell: &Shell, command: cli::Orders) -> Result<u8, Failure>
         }
         cli::Orders::Retry(which) => {
             let codes = match which.all {
-                true => parked(&shell.reader(&loaded)?)?,
+                true => {
+                    let reader = shell.reader(&loaded)?;
+                    let mut codes = parked(&reader)?;
+                    codes.extend(
+                        extras::parked(&reader, 1_000_000)?
+                            .into_iter()
+                            .map(|extra| extra.code),
+                    );
+                    codes.sort();
+                    codes.dedup();
+                    codes
+                }
                 false => codes(which.codes),
             };
-            change(shell, &loaded, codes, "looked at again", |entry, _| {
+            change(shell, &loaded, codes, "looked at again", |entry, connection| {
+                // What stands beside the order, too; should that fail, the sweep does it.
+                let _ = extras::retry(connection, Some(&entry.code));
                 // Without its hash the row is met as new at the next look.
                 entry.row_hash = None;
                 entry.attempts = 0;

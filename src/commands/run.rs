@@ -70,7 +70,7 @@ async fn live(shell: &Shell, mut loaded: Loaded, dry_run: bool) -> Result<u8, Fa
                         let _ = sd_notify::notify(&[NotifyState::Stopping]);
                         asks.stop.cancel();
                     }
-                    Asked::Look => [&bells.eshop_info, &bells.drain, &bells.poll, &bells.send, &bells.apply]
+                    Asked::Look => [&bells.eshop_info, &bells.drain, &bells.poll, &bells.send, &bells.apply, &bells.extras]
                         .into_iter()
                         .for_each(crate::bell::Bell::ring),
                     Asked::Sweep => bells.sweep.ring(),

@@ -118,6 +118,21 @@ fn print(shell: &Shell, health: &Health, now: Timestamp) {
             "and {more} more parked; `brani-sync orders list --state parked`"
         ));
     }
+    let beside = &health.extras;
+    if beside.waiting + beside.sent + beside.parked + beside.missing_invoices + beside.parcels > 0 {
+        out.line(&format!(
+            "beside orders: {} sent, {} waiting, {} parked, {} invoices missing; {} parcels on their way",
+            beside.sent, beside.waiting, beside.parked, beside.missing_invoices, beside.parcels
+        ));
+    }
+    for extra in &beside.first {
+        if let Some(problem) = &extra.problem {
+            out.line(&format!(
+                "parked {} of `{}`: {problem}\n  hint: {}",
+                extra.kind, extra.code, problem.hint
+            ));
+        }
+    }
     for claim in &health.claims.first {
         out.line(&format!(
             "order code `{}` is claimed by a second order (key `{}`), which is not sent",

@@ -55,6 +55,21 @@ pub fn fifteen_minutes() -> Duration {
     Duration::from_secs(15 * 60)
 }
 
+/// The default of `tracking.every`.
+pub fn two_hours() -> Duration {
+    Duration::from_secs(2 * 3600)
+}
+
+/// The default of `invoices.look_for`.
+pub fn fortnight() -> Duration {
+    Duration::from_secs(14 * 86_400)
+}
+
+/// The default of `tracking.give_up`.
+pub fn month() -> Duration {
+    Duration::from_secs(30 * 86_400)
+}
+
 /// For an optional duration.
 pub mod option {
     use super::{Deserialize, Deserializer, Duration, de, parse};

@@ -766,6 +766,14 @@ fn anchor_paths(config: &mut Config, folder: &Path) {
     {
         *preset = folder.join(&*preset).to_string_lossy().into_owned();
     }
+    if let Some(invoices) = &mut config.invoices {
+        if let Some(path) = &mut invoices.path {
+            *path = folder.join(&*path).to_string_lossy().into_owned();
+        }
+        if let Some(path) = &mut invoices.folder {
+            *path = folder.join(&*path);
+        }
+    }
     for (_, handler) in config.writeback.handlers_mut() {
         if let Some(path) = &mut handler.jsonl {
             *path = folder.join(&*path);

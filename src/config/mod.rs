@@ -54,6 +54,10 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// The packing application's own interface.
     pub app: Option<App>,
+    /// Invoices for the packer to print.
+    pub invoices: Option<Invoices>,
+    /// Where parcels are.
+    pub tracking: Option<Tracking>,
 }
 
 /// `[brani]`
@@ -831,4 +835,47 @@ pub struct App {
     /// Push an order's e-shop remark through it.
     #[serde(default)]
     pub remarks: bool,
+}
+
+/// `[invoices]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invoices {
+    /// A file for each order, `/srv/invoices/{code}.pdf`; `{key}` is the shop's own id.
+    pub path: Option<String>,
+    /// An address for each order, `https://…/{code}`.
+    pub url: Option<String>,
+    /// Files are read from nowhere else. Left out: what `path` begins with.
+    pub folder: Option<PathBuf>,
+    /// HTTP headers for `url`.
+    #[serde(default)]
+    pub headers: IndexMap<String, SecretRef>,
+    /// An invoice whose file is gone is removed at Brani.
+    #[serde(default)]
+    pub remove: bool,
+    /// A larger one is not uploaded.
+    #[serde(default = "ten")]
+    pub max_mib: u64,
+    /// How long a missing or changed file is looked for.
+    #[serde(with = "duration", default = "duration::fortnight")]
+    pub look_for: Duration,
+}
+
+fn ten() -> u64 {
+    10
+}
+
+/// `[tracking]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tracking {
+    /// Orders in these shop statuses are on their way, beside those that have a parcel number.
+    #[serde(default)]
+    pub statuses: Vec<Scalar>,
+    /// Between two questions about one parcel.
+    #[serde(with = "duration", default = "duration::two_hours")]
+    pub every: Duration,
+    /// A parcel that has not arrived by then is not asked for any more.
+    #[serde(with = "duration", default = "duration::month")]
+    pub give_up: Duration,
 }

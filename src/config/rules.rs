@@ -724,6 +724,7 @@ fn rest(config: &Config, report: &mut Report) {
             );
         }
     }
+    extras(config, report);
     if let Some(app) = &config.app {
         https("app.auth_url", &app.auth_url, report);
         https("app.base_url", &app.base_url, report);
@@ -731,6 +732,116 @@ fn rest(config: &Config, report: &mut Report) {
         if app.username.trim().is_empty() {
             report.wrong("app.username", None, "is empty", "write the user's name");
         }
+    }
+}
+
+/// What stands beside orders.
+fn extras(config: &Config, report: &mut Report) {
+    if let Some(invoices) = &config.invoices {
+        let places = [
+            invoices.path.is_some(),
+            invoices.url.is_some(),
+            invoices.folder.is_some(),
+        ];
+        if !places.contains(&true) || (invoices.path.is_some() && invoices.url.is_some()) {
+            report.wrong(
+                "invoices",
+                None,
+                "has not exactly one of `path`, `url` (or a `folder` alone, for a column `_invoice`)",
+                "write path = \"/srv/invoices/{code}.pdf\" or url = \"https://shop.example.cz/invoice/{code}\"",
+            );
+        }
+        for (key, template) in [("path", &invoices.path), ("url", &invoices.url)] {
+            let Some(template) = template else { continue };
+            let at = format!("invoices.{key}");
+            if !template.contains("{code}") && !template.contains("{key}") {
+                report.wrong(
+                    at.clone(),
+                    template.clone(),
+                    "is the same for every order",
+                    "write {code} (the order's code) or {key} (the shop's id) where it differs",
+                );
+            }
+            let rest = template.replace("{code}", "").replace("{key}", "");
+            if rest.contains(['{', '}']) {
+                report.wrong(
+                    at,
+                    template.clone(),
+                    "holds braces that are neither {code} nor {key}",
+                    "only these two are filled in",
+                );
+            }
+        }
+        if let Some(path) = &invoices.path
+            && path.split(['/', '\\']).any(|part| part == "..")
+        {
+            report.wrong(
+                "invoices.path",
+                path.clone(),
+                "climbs out of its folder",
+                "write the folder itself",
+            );
+        }
+        if let Some(template) = &invoices.url {
+            let scheme_and_host = template.split('{').next().unwrap_or("");
+            match url::Url::parse(scheme_and_host) {
+                Ok(url) => https("invoices.url", &url, report),
+                Err(_) => report.wrong(
+                    "invoices.url",
+                    None,
+                    "is not a URL",
+                    "write a whole URL whose scheme and host are the same for every order",
+                ),
+            }
+        }
+        for (name, header) in &invoices.headers {
+            secret_ref(&format!("invoices.headers.{name}"), header, report);
+        }
+        if !(1..=100).contains(&invoices.max_mib) {
+            report.wrong(
+                "invoices.max_mib",
+                invoices.max_mib.to_string(),
+                "must be between 1 and 100",
+                "10 is the default",
+            );
+        }
+        above_zero("invoices.look_for", invoices.look_for, report);
+    }
+    if let Some(tracking) = &config.tracking {
+        above_zero("tracking.every", tracking.every, report);
+        above_zero("tracking.give_up", tracking.give_up, report);
+        let hears = |event: &str| match &config.webhooks.events {
+            Some(events) => events.iter().any(|one| one == event),
+            None => config.writeback.handler(event).is_some(),
+        };
+        // A preset may bring the handlers: what it brings is not known here.
+        if tracking.statuses.is_empty()
+            && config.shop.source.preset.is_none()
+            && !hears("package_number")
+            && !hears("balic_packed")
+        {
+            report.wrong(
+                "tracking",
+                None,
+                "cannot know which orders are on their way",
+                "add `package_number` to `webhooks.events` or a handler `writeback.package_number`, or list shop statuses in `tracking.statuses`",
+            );
+        }
+        if config.writeback.delivery_state.is_none() {
+            report.warn(
+                "tracking",
+                None,
+                "has no handler: the shop is not told where parcels are",
+                "write `[writeback.delivery_state]`, or read it in `brani-sync explain CODE`",
+            );
+        }
+    } else if config.writeback.delivery_state.is_some() {
+        report.warn(
+            "writeback.delivery_state",
+            None,
+            "is told nothing without `[tracking]`",
+            "write a section `[tracking]`",
+        );
     }
 }
 

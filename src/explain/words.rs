@@ -3,9 +3,11 @@
 //! Sections of lines without mark-up; who shows them escapes them.
 
 use super::plain::{distance, moment, pick, problem, short, whose};
-use super::{Explanation, Live, Story, Told};
+use super::{Beside, Explanation, Live, Picked, Story, Told};
 use crate::config::Language;
+use crate::ledger::extras;
 use crate::ledger::orders::{ParkedBy, State};
+use crate::mapping::extras::Kind;
 use jiff::Timestamp;
 
 /// Lines under a heading.
@@ -41,6 +43,14 @@ impl Explanation {
             Section {
                 title: pick(language, "Its status on both sides", "Stav na obou stranách"),
                 lines: words.status(),
+            },
+            Section {
+                title: pick(language, "Beside the order", "Vedle objednávky"),
+                lines: words.beside(),
+            },
+            Section {
+                title: pick(language, "Picked", "Vychystáno"),
+                lines: words.picked(),
             },
             Section {
                 title: pick(language, "Whose code it is", "Čí je to číslo"),
@@ -357,6 +367,168 @@ impl Words<'_> {
         lines
     }
 
+    fn beside(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for extra in &self.told.extras {
+            let kind = self.extra_kind(extra.kind);
+            lines.push(format!("{kind}: {}", self.extra_state(extra)));
+            if let Some(found) = &extra.problem {
+                let (what, hint) = problem(found, self.language);
+                let owner = whose(found.owner.into(), self.language);
+                lines.push(what);
+                lines.push(format!("→ {owner}: {hint}"));
+            }
+            if let Some(note) = &extra.note {
+                let note = short(note);
+                lines.push(if extra.attempts > 0 {
+                    self.pick(
+                        format!("last answer: {note}"),
+                        format!("poslední odpověď: {note}"),
+                    )
+                } else {
+                    self.pick(
+                        format!("Brani remarks: {note}"),
+                        format!("Brani podotýká: {note}"),
+                    )
+                });
+            }
+        }
+        lines
+    }
+
+    fn extra_kind(&self, kind: Kind) -> &'static str {
+        match kind {
+            Kind::Priority => self.pick("priority", "priorita"),
+            Kind::Ordering => self.pick("ordering", "pořadí"),
+            Kind::Tags => self.pick("tags", "štítky"),
+            Kind::Customs => self.pick("customs", "celní údaje"),
+            Kind::Attributes => self.pick("carrier attributes", "atributy dopravce"),
+            Kind::Invoice => self.pick("invoice", "faktura"),
+            Kind::Remark => self.pick("remark", "poznámka e-shopu"),
+            Kind::Tracking => self.pick("parcel", "zásilka"),
+        }
+    }
+
+    fn extra_state(&self, extra: &Beside) -> String {
+        if extra.kind == Kind::Tracking {
+            return self.parcel(extra);
+        }
+        let done = extra.done.map(|at| self.when(at)).unwrap_or_default();
+        match extra.state {
+            extras::State::Sent if extra.kind == Kind::Invoice && !extra.at_brani => {
+                self.pick("none is wanted", "žádná není potřeba").to_owned()
+            }
+            extras::State::Sent => self.pick(
+                format!("Brani has it since {done}"),
+                format!("Brani to má od {done}"),
+            ),
+            extras::State::Missing => match extra.next {
+                Some(next) => {
+                    let next = self.soon(Some(next));
+                    self.pick(
+                        format!("not there yet; looked for again {next}"),
+                        format!("zatím není k nalezení; hledá se znovu {next}"),
+                    )
+                }
+                None => self
+                    .pick(
+                        "it never appeared, and is no longer looked for",
+                        "neobjevila se a už se nehledá",
+                    )
+                    .to_owned(),
+            },
+            extras::State::Parked => self
+                .pick(
+                    "parked; the order itself goes on",
+                    "odstaveno; samotná objednávka běží dál",
+                )
+                .to_owned(),
+            extras::State::Waiting if extra.attempts > 0 => {
+                let (attempts, next) = (extra.attempts, self.soon(extra.next));
+                self.pick(
+                    format!("{attempts} attempts failed, next {next}"),
+                    format!("nezdařené pokusy: {attempts}, další {next}"),
+                )
+            }
+            extras::State::Waiting => self
+                .pick(
+                    "waits to be told to Brani, after the order",
+                    "čeká na odeslání do Brani, po objednávce",
+                )
+                .to_owned(),
+        }
+    }
+
+    fn parcel(&self, extra: &Beside) -> String {
+        let state = match &extra.parcel {
+            None => self
+                .pick("nothing is known yet", "zatím není nic známo")
+                .to_owned(),
+            Some(parcel) => {
+                let word = match parcel.state.as_str() {
+                    "-1" => self.pick("ordered", "objednána"),
+                    "0.1" => self.pick("held up by the carrier", "potíž na straně dopravce"),
+                    "0.2" => self.pick("held up by the recipient", "potíž na straně příjemce"),
+                    "0.3" => self.pick("held up by the sender", "potíž na straně odesílatele"),
+                    "1.1" => self.pick("picked up", "vyzvednuta"),
+                    "1.2" => self.pick("delivered", "doručena"),
+                    "2.1" => self.pick("collected from the sender", "převzata od odesílatele"),
+                    "2.2" => self.pick("in transit", "na cestě"),
+                    "2.3" => self.pick("ready for pickup", "připravena k vyzvednutí"),
+                    "2.4" => self.pick("returning", "vrací se"),
+                    "2.5" => self.pick("with the last-mile carrier", "u koncového dopravce"),
+                    "3.1" => self.pick("cancelled by the carrier", "zrušena dopravcem"),
+                    "3.2" => self.pick("cancelled by the recipient", "zrušena příjemcem"),
+                    "3.3" => self.pick("cancelled by the sender", "zrušena odesílatelem"),
+                    "4" => self.pick("returned", "vrácena"),
+                    "5" => self.pick("cash on delivery credited", "dobírka připsána"),
+                    _ => self.pick("in a state without a name here", "ve stavu, který tu nemá jméno"),
+                };
+                format!(
+                    "{word} ({}, {}, {})",
+                    short(&parcel.name),
+                    short(&parcel.state),
+                    short(&parcel.at)
+                )
+            }
+        };
+        match (extra.state, extra.next) {
+            (extras::State::Sent, _) => state,
+            (_, Some(next)) => {
+                let next = self.soon(Some(next));
+                self.pick(
+                    format!("{state}; asked again {next}"),
+                    format!("{state}; další dotaz {next}"),
+                )
+            }
+            (_, None) => self.pick(
+                format!("{state}; not asked for any more"),
+                format!("{state}; už se nezjišťuje"),
+            ),
+        }
+    }
+
+    /// The contract does not say what an item holds: what is no list is told as it is named.
+    fn picked(&self) -> Vec<String> {
+        match &self.told.picked {
+            None => Vec::new(),
+            Some(Picked::Unknown(why)) => {
+                let why = short(why);
+                vec![self.pick(
+                    format!("Brani could not be asked: {why}"),
+                    format!("Brani se nešlo zeptat: {why}"),
+                )]
+            }
+            Some(Picked::Items(items)) if items.is_empty() => {
+                vec![
+                    self.pick("Nothing is picked yet.", "Zatím není nic vychystáno.")
+                        .to_owned(),
+                ]
+            }
+            Some(Picked::Items(items)) => items.iter().take(200).map(item).collect(),
+        }
+    }
+
     fn claims(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for claim in &self.told.claims {
@@ -413,6 +585,7 @@ impl Words<'_> {
             "shipping_change" => self.pick("shipping changed", "změna dopravy"),
             "personal_pickup_stored" => self.pick("ready for pickup", "připraveno k vyzvednutí"),
             "personal_pickup_issued" => self.pick("picked up", "vyzvednuto"),
+            "delivery_state" => self.pick("the parcel's state changed", "zásilka změnila stav"),
             other => return format!("`{}`", short(other)),
         };
         plain.to_owned()
@@ -472,4 +645,27 @@ impl Words<'_> {
             other => short(other),
         }
     }
+}
+
+/// One picked item in a line: its fields by their names, lists inside in brackets.
+fn item(item: &serde_json::Value) -> String {
+    fn told(value: &serde_json::Value) -> String {
+        match value {
+            serde_json::Value::Object(fields) => fields
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| match value {
+                    serde_json::Value::Object(_) | serde_json::Value::Array(_) => {
+                        format!("{name} [{}]", told(value))
+                    }
+                    value => format!("{name} {}", told(value)),
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+            serde_json::Value::Array(list) => list.iter().map(told).collect::<Vec<_>>().join("; "),
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
+    short(&told(item))
 }

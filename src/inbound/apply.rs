@@ -81,7 +81,9 @@ impl Apply {
             .ledger
             .read(|connection| cursors::get(connection, name::LEARNED))
             .await?;
-        if learned.is_none() || context.dry_run || !context.ready.drained() {
+        // Without events to be drained there is nothing to learn.
+        let hears = !context.rules.events.is_empty();
+        if context.dry_run || (hears && (learned.is_none() || !context.ready.drained())) {
             // Until every listing is in, an older status could be taken for the newest; the end of the drain rings.
             return Ok(Report::default());
         }
@@ -404,6 +406,16 @@ impl Apply {
                 .and_then(|text| serde_json::from_str(text).ok());
             more.insert("payload".into(), payload.unwrap_or(serde_json::Value::Null));
         }
+        // Our own: what is told of the parcel's state stands in its text.
+        let delivery = event.kind == "delivery_state";
+        if delivery
+            && let Some(serde_json::Value::Object(told)) = event
+                .text
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok())
+        {
+            more.extend(told);
+        }
         Ok(Call {
             event: event.kind.clone(),
             event_id: Some(event.id),
@@ -416,7 +428,7 @@ impl Apply {
             same_status: Vec::new(),
             package_number: event.package_number.clone(),
             package_numbers: (!numbers.is_empty()).then(|| numbers.join(", ")),
-            text: event.text.clone().filter(|_| !event.general),
+            text: event.text.clone().filter(|_| !event.general && !delivery),
             reason: None,
             more,
             expected: None,

@@ -381,6 +381,7 @@ impl Drain {
         let lookback = now - SignedDuration::try_from(context.rules.lookback).unwrap_or_default();
         let handled: BTreeSet<String> = context.handlers.keys().cloned().collect();
         let (id, kind) = (webhook.id, webhook.event_type.clone());
+        let tracks = context.rules.extras.tracking.is_some();
         if context.dry_run {
             report.new += events.len() as u64;
             return Ok(());
@@ -400,6 +401,12 @@ impl Drain {
                     }
                     if inbox::insert(connection, &event, now)? {
                         new += 1;
+                        if tracks
+                            && matches!(event.kind.as_str(), "package_number" | "balic_packed")
+                            && let Some(code) = &event.code
+                        {
+                            crate::ledger::extras::track(connection, code, now)?;
+                        }
                         not_pushed += u64::from(!event.pushed && !event.initial);
                     }
                     if time::readings(&event.creation).is_empty() {

@@ -32,6 +32,8 @@ pub mod name {
     pub const RESENDS: &str = "resends.approved";
     /// Held deletes were approved up to this moment.
     pub const DELETES: &str = "deletes.approved";
+    /// The id of the latest event of our own making.
+    pub const OWN_EVENT: &str = "events.own";
     /// The key of the field hashes.
     pub const FIELD_KEY: &str = "fields.key";
 }

@@ -109,6 +109,23 @@ pub fn insert(connection: &Connection, e: &Event, now: Timestamp) -> Result<bool
     Ok(new > 0)
 }
 
+/// Takes in an event of our own making, which no listing brings. Its id is below zero and is given once.
+///
+/// # Errors
+/// SQLite's.
+pub fn insert_own(connection: &Connection, e: Event, now: Timestamp) -> Result<EventId, LedgerError> {
+    let last: i64 = super::cursors::get(connection, super::cursors::name::OWN_EVENT)?
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    let id = EventId(last - 1);
+    super::cursors::set(connection, super::cursors::name::OWN_EVENT, &id.to_string())?;
+    insert(connection, &Event { id, ..e }, now)?;
+    connection
+        .prepare_cached("UPDATE events SET held = 0 WHERE general = 0 AND id = ?1")?
+        .execute([id.0])?;
+    Ok(id)
+}
+
 /// Every listing is in: what was taken in may be dealt with.
 ///
 /// # Errors

@@ -7,6 +7,7 @@
 
 pub mod cursors;
 mod executor;
+pub mod extras;
 mod file;
 pub mod inbox;
 pub mod orders;

@@ -402,6 +402,7 @@ pub fn put(connection: &Connection, e: &Entry) -> Result<(), LedgerError> {
 /// SQLite's.
 pub fn remove(connection: &Connection, code: &OrderCode) -> Result<(), LedgerError> {
     connection.execute("DELETE FROM orders WHERE code = ?1", [code.as_str()])?;
+    super::extras::remove_all(connection, code)?;
     forget_payload(connection, code)
 }
 

@@ -114,3 +114,24 @@ CREATE TABLE counts (
     count INTEGER NOT NULL,
     PRIMARY KEY (hour, name)
 ) STRICT, WITHOUT ROWID;
+
+-- What stands beside an order at Brani: a row for each kind that the shop ever wanted of it.
+CREATE TABLE extras (
+    code          TEXT NOT NULL,
+    kind          TEXT NOT NULL,                 -- priority, ordering, tags, customs, attributes, invoice, remark, tracking
+    state         TEXT NOT NULL CHECK (state IN ('waiting', 'sent', 'missing', 'parked')),
+    wanted        BLOB,                          -- hash of what the row wants; none: nothing any more
+    value         TEXT,                          -- what is wanted, forgotten once Brani has it (an invoice's place stays)
+    sent          BLOB,                          -- hash of what Brani has
+    memory        TEXT,                          -- what must be known to take it back or to see a change (JSON)
+    due           INTEGER,                       -- not before; none: nothing is to be done
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    failing_since INTEGER,
+    problem       TEXT,                          -- why parked (JSON)
+    note          TEXT,                          -- warnings of the last answer
+    since         INTEGER NOT NULL,              -- first wanted
+    done          INTEGER,                       -- last success
+    PRIMARY KEY (code, kind)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX extras_due ON extras (due) WHERE due IS NOT NULL;
+CREATE INDEX extras_parked ON extras (code) WHERE state = 'parked';

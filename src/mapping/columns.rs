@@ -74,6 +74,10 @@ pub const ITEM_COLUMNS: &[&str] = &[
     // the daemon's
     "_key",
     "_customs",
+    "_customs.content_name_en",
+    "_customs.content_country",
+    "_customs.content_customs_code",
+    "_customs.content_description",
     // the item's
     "itemId",
     "itemType",

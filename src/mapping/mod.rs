@@ -7,6 +7,7 @@ mod columns;
 mod country;
 mod decimal;
 pub mod dictionaries;
+pub mod extras;
 mod fields;
 mod hash;
 mod item;
@@ -72,6 +73,8 @@ pub struct Settings {
     pub default_weight: rust_decimal::Decimal,
     /// Kilograms a piece.
     pub max_weight: rust_decimal::Decimal,
+    /// What is asked for beside the order.
+    pub extras: extras::Asked,
 }
 
 /// A mapped order.
@@ -128,6 +131,11 @@ impl Mapping {
         order::created(record, &self.settings)
     }
 
+    /// What a record wants beside its order.
+    pub fn wants(&self, record: &Record) -> Vec<extras::Want> {
+        extras::wants(record, &self.settings.extras)
+    }
+
     /// Maps a record and validates the order against the contract.
     ///
     /// # Errors
@@ -179,6 +187,10 @@ fn fingerprint(settings: &Settings, dictionaries: &Dictionaries) -> u64 {
         statuses,
         methods(&dictionaries.shipping),
         methods(&dictionaries.payments),
+        // Whoever asks for more must meet every row again.
+        settings.extras.remarks,
+        settings.extras.invoices,
+        settings.extras.shipped,
     ]);
     hash::short(parts.to_string().as_bytes())
 }

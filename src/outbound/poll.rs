@@ -6,9 +6,11 @@
 use super::diff::{self, Look, News, Verdict, Wait, When};
 use crate::context::{Context, PassError};
 use crate::ledger::cursors::{self, name};
+use crate::ledger::extras::{self, Noted};
 use crate::ledger::inbox;
 use crate::ledger::orders::{self, Entry, State};
 use crate::ledger::{LedgerError, millis};
+use crate::mapping::extras::Want;
 use crate::mapping::{Mapped, Mapping, Owner};
 use crate::source::{Read, Record};
 use crate::trouble::Weight;
@@ -37,6 +39,8 @@ pub struct Report {
     /// The oldest change among them, by the shop's clock: the cursor stays where it is read again.
     #[serde(skip)]
     pub oldest_settling: Option<Timestamp>,
+    /// Something beside an order is newly wanted.
+    pub extras: bool,
     /// A status, shipping or payment value that nobody knows was met.
     pub unknown_values: bool,
     /// The export had not changed.
@@ -88,6 +92,7 @@ pub async fn poll(context: &Context) -> Result<Report, PassError> {
     let retried = retried_codes(context).await?;
     if !retried.is_empty() && !context.dry_run {
         let again = look_again(context, &retried).await?;
+        report.extras |= again.extras;
         report.read += again.read;
         report.wanted += again.wanted;
         report.parked += again.parked;
@@ -293,7 +298,12 @@ pub async fn take(
             }
             Verdict::Keep { entry, payload, news } => {
                 within.insert(record.code.clone(), (*entry).clone());
-                changes.keep(*entry, payload, news, before, report);
+                let wants = if entry.state == State::Deleted {
+                    Vec::new()
+                } else {
+                    mapping.wants(record)
+                };
+                changes.keep(*entry, payload, wants, news, before, report);
             }
         }
     }
@@ -301,8 +311,8 @@ pub async fn take(
         let wanted = changes
             .kept
             .iter()
-            .any(|(entry, _)| entry.state == State::Waiting);
-        write(context, changes, when.now).await?;
+            .any(|(entry, ..)| entry.state == State::Waiting);
+        report.extras |= write(context, changes, when.now).await?;
         if wanted {
             // Whatever becomes of the rest of the read, this much is to be sent.
             context.bells.send.ring();
@@ -389,7 +399,7 @@ fn wait_name(wait: Wait) -> &'static str {
 
 #[derive(Default)]
 struct Changes {
-    kept: Vec<(Entry, Option<Mapped>)>,
+    kept: Vec<(Entry, Option<Mapped>, Vec<Want>)>,
     removed: Vec<OrderCode>,
     claims: Vec<(OrderCode, crate::types::ShopKey, Timestamp)>,
     parked: Vec<Entry>,
@@ -412,6 +422,7 @@ impl Changes {
         &mut self,
         entry: Entry,
         payload: Option<Mapped>,
+        wants: Vec<Want>,
         news: News,
         before: Option<State>,
         report: &mut Report,
@@ -433,12 +444,13 @@ impl Changes {
             self.unparked.push(entry.code.clone());
             report.unparked += 1;
         }
-        self.kept.push((entry, payload));
+        self.kept.push((entry, payload, wants));
     }
 }
 
-/// Writes the entries of a look, unless the order moved on since it was read.
-async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<(), PassError> {
+/// Writes the entries of a look, unless the order moved on since it was read. True where something beside an order is
+/// newly wanted.
+async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<bool, PassError> {
     let Changes {
         kept,
         removed,
@@ -446,11 +458,15 @@ async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<()
         parked,
         unparked,
     } = changes;
-    let new_claims = context
+    let (new_claims, noted) = context
         .ledger
         .write(move |connection| {
-            for (entry, payload) in kept {
-                keep(connection, entry, payload.as_ref())?;
+            let mut noted = Noted::default();
+            for (entry, payload, wants) in kept {
+                let code = entry.code.clone();
+                if keep(connection, entry, payload.as_ref())? {
+                    extras::note(connection, &code, &wants, now, &mut noted)?;
+                }
             }
             for code in removed {
                 // A request may have left since it was read: then Brani may have it, and the next poll decides.
@@ -464,9 +480,12 @@ async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<()
                     new.push((code, key));
                 }
             }
-            Ok(new)
+            Ok((new, noted))
         })
         .await?;
+    for (code, kind, problem) in noted.parked {
+        super::extras::tell_parked(&code, kind, &problem.to_string());
+    }
     for (code, key) in new_claims {
         tracing::error!(
             event = "order.claimed",
@@ -481,17 +500,17 @@ async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<()
     for code in unparked {
         tracing::info!(event = "order.unparked", ORDER_CODE = %code, "Order `{code}` is no longer parked");
     }
-    Ok(())
+    Ok(noted.wanted)
 }
 
-/// Keeps what the row says; what a request did in the meantime stands.
+/// Keeps what the row says; what a request did in the meantime stands. False where nothing is kept of the order.
 fn keep(
     connection: &rusqlite::Connection,
     mut entry: Entry,
     payload: Option<&Mapped>,
-) -> Result<(), LedgerError> {
+) -> Result<bool, LedgerError> {
     if orders::is_buried(connection, &entry.code)? {
-        return Ok(());
+        return Ok(false);
     }
     if let Some(now) = orders::get(connection, &entry.code)? {
         if now.agreed != entry.agreed || now.sent != entry.sent {
@@ -522,7 +541,8 @@ fn keep(
         (State::Sent | State::Deleted | State::Parked, _) => orders::forget_payload(connection, &entry.code)?,
         (State::Waiting, None) => {}
     }
-    orders::put(connection, &entry)
+    orders::put(connection, &entry)?;
+    Ok(true)
 }
 
 /// Says why an order is parked: codes, fields, values that are not personal, and what to do.

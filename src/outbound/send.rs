@@ -15,6 +15,7 @@ use crate::context::{Context, PassError, some_codes};
 use crate::health::times;
 use crate::ledger::LedgerError;
 use crate::ledger::cursors::{self, name};
+use crate::ledger::extras::{self, Noted};
 use crate::ledger::inbox::{self, Event};
 use crate::ledger::orders::{self, Entry, Lane, ParkedBy, State};
 use crate::locks::Guard;
@@ -346,11 +347,12 @@ impl Sender {
                         shop,
                         protected,
                     };
-                    views.push((
-                        entry.code,
-                        view,
-                        Some((mapping.row_hash(record), poll::fingerprint(&mapping))),
-                    ));
+                    let seen = (
+                        mapping.row_hash(record),
+                        poll::fingerprint(&mapping),
+                        mapping.wants(record),
+                    );
+                    views.push((entry.code, view, Some(seen)));
                 }
                 Some(Row::Fresh(record, _)) => odd.push((**record).clone()),
                 Some(Row::Kept(view)) => views.push((entry.code, (**view).clone(), None)),
@@ -372,11 +374,12 @@ impl Sender {
             };
             poll::take(context, &mapping, odd, when, &mut poll::Report::default()).await?;
         }
-        let (begun, writes) = context
+        let (begun, writes, noted) = context
             .ledger
             .write(move |connection| {
                 let mut begun = Vec::new();
                 let mut writes = Vec::new();
+                let mut noted = Noted::default();
                 for (code, view, seen) in views {
                     let Some(mut entry) = orders::get(connection, &code)? else {
                         continue;
@@ -384,7 +387,9 @@ impl Sender {
                     if entry.state != State::Waiting {
                         continue;
                     }
-                    if let Some((row_hash, fingerprint)) = seen {
+                    if let Some((row_hash, fingerprint, wants)) = seen {
+                        // This row counts as looked at: no poll will meet it.
+                        extras::note(connection, &code, &wants, now, &mut noted)?;
                         entry.row_hash = Some(row_hash);
                         entry.fingerprint = Some(fingerprint);
                         entry.row_status = view.shop.clone();
@@ -399,9 +404,12 @@ impl Sender {
                         }
                     }
                 }
-                Ok((begun, writes))
+                Ok((begun, writes, noted))
             })
             .await?;
+        for (code, kind, problem) in noted.parked {
+            super::extras::tell_parked(&code, kind, &problem.to_string());
+        }
         if !writes.is_empty() {
             report.left_to_apply += writes.len() as u64;
             put_off.extend(writes);

@@ -31,6 +31,7 @@ pub async fn sweep(context: &Context) -> Result<Report, PassError> {
     retry_refused(context).await?;
     let again = poll::look_again(context, &parked).await?;
     report.unparked += again.unparked;
+    report.extras = true;
     look_for_gone(context).await?;
     plan_deletes(context).await?;
     let now = context.now();
@@ -50,6 +51,7 @@ async fn retry_refused(context: &Context) -> Result<(), PassError> {
                 "UPDATE orders SET row_hash = NULL WHERE state = 'parked' AND parked_by IN ('brani', 'mapping')",
                 [],
             )?;
+            crate::ledger::extras::retry(connection, None)?;
             Ok(())
         })
         .await?;
@@ -277,6 +279,8 @@ pub(super) async fn delete_wanted(
                         entry.sent = None;
                         entry.answer = Some("deleted".into());
                         orders::forget_payload(connection, &code)?;
+                        // Should the order come back, everything beside it is told anew.
+                        crate::ledger::extras::remove_all(connection, &code)?;
                         cursors::count(connection, now, "deleted", 1)?;
                     }
                     Err(error) => {

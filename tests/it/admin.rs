@@ -75,6 +75,7 @@ fn rules() -> Rules {
         apply_concurrency: 4,
         keep_events: Duration::from_secs(90 * 86_400),
         eshop_mode: config::Mode::Merge,
+        extras: Default::default(),
     }
 }
 

@@ -95,7 +95,7 @@ async fn invoice_arrives_byte_for_byte() {
     std::fs::write(path.path(), &bytes).unwrap();
     let file = tokio::fs::File::open(path.path()).await.unwrap();
     client
-        .upload_invoice(&"1".into(), file, bytes.len() as u64)
+        .upload_invoice(&"1".into(), file.into(), bytes.len() as u64)
         .await
         .unwrap();
     assert!(sandbox.invoice("1").as_deref() == Some(&bytes));

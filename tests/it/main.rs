@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod export;
 mod extras;
+mod extras_flow;
 mod inbound;
 mod init;
 mod mapping;

@@ -31,6 +31,7 @@ fn mapping_of(text: &str) -> Mapping {
         zone: jiff::tz::TimeZone::get("Europe/Prague").unwrap(),
         default_weight: "0.000".parse().unwrap(),
         max_weight: "100".parse().unwrap(),
+        extras: Default::default(),
     };
     Mapping::new(
         settings,

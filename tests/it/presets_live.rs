@@ -67,6 +67,7 @@ async fn mapping(config: &Config, source: &SqlSource) -> Mapping {
         zone,
         default_weight: config.shop.default_weight,
         max_weight: config.shop.max_weight,
+        extras: Default::default(),
     };
     Mapping::new(
         settings,

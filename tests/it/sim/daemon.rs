@@ -82,6 +82,7 @@ fn mapping() -> Mapping {
         zone: jiff::tz::TimeZone::get("Europe/Prague").unwrap(),
         default_weight: "0.1".parse().unwrap(),
         max_weight: "50".parse().unwrap(),
+        extras: Default::default(),
     };
     Mapping::new(settings, Arc::new(dictionaries))
 }
@@ -123,6 +124,7 @@ fn rules(shared: &Shared) -> Rules {
         apply_concurrency: world.plan.concurrency,
         keep_events: Duration::from_secs(90 * 24 * 3600),
         eshop_mode: config::Mode::Merge,
+        extras: Default::default(),
     }
 }
 
