@@ -299,9 +299,10 @@ impl Turn {
                 let hint = error
                     .hint()
                     .unwrap_or("nothing to do if it is being restarted; reading goes on by itself");
+                let flow = reads(flow);
                 context
                     .troubles
-                    .begin_of(reads(flow), name, weight, &format!("{what}: {error}"), hint, now);
+                    .begin_of(flow, name, weight, &format!("{what}: {error}"), hint, now);
             }
             PassError::Brani(error) => {
                 let (name, weight) = match error {
