@@ -8,7 +8,7 @@ use brani_sync::ledger::Ledger;
 use brani_sync::ledger::orders::{self, Entry};
 use brani_sync::mapping::{self, Mapping};
 use brani_sync::source::{Read, Record};
-use brani_sync::types::{OrderCode, ShopKey};
+use brani_sync::types::{FieldKey, OrderCode, ShopKey};
 use divan::{Bencher, black_box};
 use jiff::Timestamp;
 use shop::World;
@@ -66,7 +66,7 @@ fn content_hash(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn field_hashes(bencher: Bencher<'_, '_>) {
     let mapped = mapping().map(&RECORDS[0]).expect("it maps");
-    bencher.bench(|| mapping::field_hashes(black_box(&mapped.order), &[7; 32]));
+    bencher.bench(|| mapping::field_hashes(black_box(&mapped.order), &FieldKey([7; 16])));
 }
 
 #[divan::bench]

@@ -254,6 +254,12 @@ pub fn mapping_settings(config: &config::Config) -> mapping::Settings {
                 .map(|status| status.0.clone())
                 .collect(),
         },
+        source: match config.shop.source.kind {
+            Some(SourceKind::Xml | SourceKind::Csv | SourceKind::Json) => {
+                crate::source::export::print(&config.shop.source)
+            }
+            _ => 0,
+        },
     }
 }
 

@@ -99,3 +99,13 @@ newtype!(
     /// Hash of a mapped order in canonical form, without its status: it alone decides what is sent.
     PayloadHash([u8; 16])
 );
+
+/// The key of the hashes per field, one per ledger. Never printed: with it short values could be guessed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FieldKey(pub [u8; 16]);
+
+impl fmt::Debug for FieldKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FieldKey(*****)")
+    }
+}

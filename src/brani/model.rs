@@ -179,6 +179,19 @@ pub enum ItemType {
     ProductSet,
 }
 
+impl ItemType {
+    /// As the contract writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ItemType::Product => "product",
+            ItemType::SecondHand => "second-hand",
+            ItemType::Service => "service",
+            ItemType::Gift => "gift",
+            ItemType::ProductSet => "product-set",
+        }
+    }
+}
+
 /// One line of an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

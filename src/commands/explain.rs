@@ -115,14 +115,9 @@ fn in_shop(
     };
     let differing_fields = match (&mapped, entry) {
         (Ok(mapped), Some(entry)) if entry.sent.is_some_and(|sent| sent != mapped.content) => {
-            match (&entry.fields, cursors::get(connection, name::FIELD_KEY)?) {
+            match (&entry.fields, cursors::field_key(connection)?) {
                 (Some(before), Some(key)) => {
-                    let mut bytes = [0; 32];
-                    bytes
-                        .iter_mut()
-                        .zip(key.as_bytes())
-                        .for_each(|(to, from)| *to = *from);
-                    mapping::fields_that_differ(before, &mapping::field_hashes(&mapped.order, &bytes))
+                    mapping::fields_that_differ(before, &mapping::field_hashes(&mapped.order, &key))
                 }
                 _ => Vec::new(),
             }

@@ -155,7 +155,7 @@ mod tests {
             include_str!("../mapping/fields.rs"),
             include_str!("../mapping/item.rs"),
             include_str!("../mapping/order.rs"),
-            include_str!("../outbound/send.rs"),
+            include_str!("../outbound/send/mark.rs"),
         ]
         .concat();
         for (english, _) in RULES.iter().chain(HINTS).chain(BEGINNINGS) {

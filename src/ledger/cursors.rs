@@ -1,6 +1,7 @@
 //! Small facts that outlive a crash: cursors, identity, guards, counters.
 
 use super::{LedgerError, millis, moment};
+use crate::types::FieldKey;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -64,6 +65,29 @@ pub fn set(connection: &Connection, name: &str, value: &str) -> Result<(), Ledge
 pub fn unset(connection: &Connection, name: &str) -> Result<(), LedgerError> {
     connection.execute("DELETE FROM meta WHERE name = ?1", [name])?;
     Ok(())
+}
+
+/// The key of the hashes per field, if it was made already.
+///
+/// # Errors
+/// SQLite's.
+pub fn field_key(connection: &Connection) -> Result<Option<FieldKey>, LedgerError> {
+    let text = get(connection, name::FIELD_KEY)?;
+    let key = text.and_then(|text| uuid::Uuid::try_parse(text.get(..32)?).ok());
+    Ok(key.map(|key| FieldKey(key.into_bytes())))
+}
+
+/// The key of the hashes per field, made at the first call.
+///
+/// # Errors
+/// SQLite's.
+pub fn make_field_key(connection: &Connection) -> Result<FieldKey, LedgerError> {
+    if let Some(key) = field_key(connection)? {
+        return Ok(key);
+    }
+    let key = uuid::Uuid::new_v4();
+    set(connection, name::FIELD_KEY, &key.simple().to_string())?;
+    Ok(FieldKey(key.into_bytes()))
 }
 
 /// A fact that is a moment.

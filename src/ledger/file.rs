@@ -1,6 +1,7 @@
 //! The file itself: lock, pragmas, migrations with a copy first.
 
 use super::LedgerError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -119,7 +120,9 @@ pub fn holder(path: &Path) -> Option<Holder> {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(128);
+    // Plans do not depend on values: else SQLite prepares some cached statements anew whenever a value is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection
         .execute_batch("PRAGMA foreign_keys = ON; PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY;")
 }

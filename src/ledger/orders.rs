@@ -7,7 +7,8 @@ use crate::mapping::Problem;
 use crate::status::{Agreed, Window};
 use crate::types::{OrderCode, PayloadHash, RowHash, ShopKey, ShopStatus, StatusId};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use std::sync::LazyLock;
 
 /// Where an order stands.
@@ -212,6 +213,10 @@ const COLUMNS: &str = "code, key, created, state, row_hash, fingerprint, row_sta
      status_event, status_event_id, lane, due, attempts, failing_since, unanswered, problems, parked_by, \
      missing_since, delete_wanted, sent_at, answer, told_parked, row_gone";
 
+const COUNT: usize = 34;
+
+static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| COLUMNS.split(", ").collect());
+
 /// Made once: these run for every order.
 static GET: LazyLock<String> = LazyLock::new(|| format!("SELECT {COLUMNS} FROM orders WHERE code = ?1"));
 static PUT: LazyLock<String> = LazyLock::new(|| {
@@ -346,53 +351,145 @@ pub fn select(connection: &Connection, condition: &str, limit: usize) -> Result<
     Ok(rows)
 }
 
+/// Meets the orders that satisfy a condition of ours one by one: memory does not grow with them.
+///
+/// # Errors
+/// SQLite's.
+pub fn for_each(
+    connection: &Connection,
+    condition: &str,
+    mut each: impl FnMut(Entry),
+) -> Result<(), LedgerError> {
+    let sql = format!("SELECT {COLUMNS} FROM orders WHERE {condition}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        each(entry(row)?);
+    }
+    Ok(())
+}
+
+/// The codes of the orders that satisfy a condition of ours, in key order.
+///
+/// # Errors
+/// SQLite's.
+pub fn codes(connection: &Connection, condition: &str, limit: usize) -> Result<Vec<OrderCode>, LedgerError> {
+    let sql = format!("SELECT code FROM orders WHERE {condition} ORDER BY code LIMIT {limit}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement
+        .query_map([], |row| row.get(0).map(OrderCode))?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// An order's columns, in the order of [`COLUMNS`].
+fn row<'e>(e: &'e Entry, problems: Option<&'e str>) -> [ValueRef<'e>; COUNT] {
+    fn whole(number: impl Into<i64>) -> ValueRef<'static> {
+        ValueRef::Integer(number.into())
+    }
+    fn text(text: &str) -> ValueRef<'_> {
+        ValueRef::Text(text.as_bytes())
+    }
+    fn status(status: Option<&ShopStatus>) -> ValueRef<'_> {
+        status.map_or(ValueRef::Null, |status| text(status.as_str()))
+    }
+    fn time(time: Option<Timestamp>) -> ValueRef<'static> {
+        time.map_or(ValueRef::Null, |time| whole(millis(time)))
+    }
+    fn hash(hash: Option<&[u8; 16]>) -> ValueRef<'_> {
+        hash.map_or(ValueRef::Null, |hash| ValueRef::Blob(hash))
+    }
+    let window = e.agreed.window;
+    [
+        text(e.code.as_str()),
+        text(e.key.as_str()),
+        whole(millis(e.created)),
+        text(e.state.as_str()),
+        hash(e.row_hash.as_ref().map(|hash| &hash.0)),
+        e.fingerprint.map_or(ValueRef::Null, whole),
+        status(e.row_status.as_ref()),
+        hash(e.wanted.as_ref().map(|hash| &hash.0)),
+        hash(e.sent.as_ref().map(|hash| &hash.0)),
+        e.fields.as_deref().map_or(ValueRef::Null, ValueRef::Blob),
+        whole(e.agreed.known),
+        status(e.agreed.shop.as_ref()),
+        e.agreed.brani.map_or(ValueRef::Null, |id| whole(id.0)),
+        status(e.agreed.writing.as_ref()),
+        whole(e.agreed.unconfirmed),
+        whole(e.agreed.owed),
+        window
+            .and_then(|window| window.status)
+            .map_or(ValueRef::Null, |id| whole(id.0)),
+        time(window.map(|window| window.from)),
+        time(window.and_then(|window| window.to)),
+        time(e.status_event.map(|(at, _)| at)),
+        e.status_event.map_or(ValueRef::Null, |(_, id)| whole(id)),
+        whole(e.lane as i64),
+        whole(millis(e.due)),
+        whole(e.attempts),
+        time(e.failing_since),
+        whole(e.unanswered),
+        problems.map_or(ValueRef::Null, text),
+        e.parked_by.map_or(ValueRef::Null, |by| text(by.as_str())),
+        time(e.missing_since),
+        whole(e.delete_wanted),
+        time(e.sent_at),
+        e.answer.as_deref().map_or(ValueRef::Null, text),
+        whole(e.told_parked),
+        whole(e.row_gone),
+    ]
+}
+
+fn problems(e: &Entry) -> Option<String> {
+    match e.problems.is_empty() {
+        true => None,
+        false => serde_json::to_string(&e.problems).ok(),
+    }
+}
+
 /// Writes an order as it now is.
 ///
 /// # Errors
 /// SQLite's.
-pub fn put(connection: &Connection, e: &Entry) -> Result<(), LedgerError> {
-    let window = e.agreed.window;
-    let problems = if e.problems.is_empty() {
-        None
-    } else {
-        serde_json::to_string(&e.problems).ok()
-    };
-    connection.prepare_cached(&PUT)?.execute(params![
-        e.code.as_str(),
-        e.key.as_str(),
-        millis(e.created),
-        e.state.as_str(),
-        e.row_hash.map(|hash| hash.0),
-        e.fingerprint,
-        e.row_status.as_ref().map(ShopStatus::as_str),
-        e.wanted.map(|hash| hash.0),
-        e.sent.map(|hash| hash.0),
-        e.fields,
-        e.agreed.known,
-        e.agreed.shop.as_ref().map(ShopStatus::as_str),
-        e.agreed.brani.map(|id| id.0),
-        e.agreed.writing.as_ref().map(ShopStatus::as_str),
-        e.agreed.unconfirmed,
-        e.agreed.owed,
-        window.and_then(|window| window.status).map(|id| id.0),
-        window.map(|window| millis(window.from)),
-        window.and_then(|window| window.to).map(millis),
-        e.status_event.map(|(at, _)| millis(at)),
-        e.status_event.map(|(_, id)| id),
-        e.lane as i64,
-        millis(e.due),
-        e.attempts,
-        e.failing_since.map(millis),
-        e.unanswered,
-        problems,
-        e.parked_by.map(ParkedBy::as_str),
-        e.missing_since.map(millis),
-        e.delete_wanted,
-        e.sent_at.map(millis),
-        e.answer,
-        e.told_parked,
-        e.row_gone,
-    ])?;
+pub fn put(connection: &Connection, entry: &Entry) -> Result<(), LedgerError> {
+    let problems = problems(entry);
+    let row = row(entry, problems.as_deref()).map(ToSqlOutput::Borrowed);
+    connection.prepare_cached(&PUT)?.execute(params_from_iter(row))?;
+    Ok(())
+}
+
+/// The same for an order that was read in this transaction: only the columns that changed are written, and only
+/// the indexes with one of them are touched.
+///
+/// # Errors
+/// SQLite's.
+pub fn change(connection: &Connection, before: &Entry, entry: &Entry) -> Result<(), LedgerError> {
+    if before.code != entry.code {
+        return put(connection, entry);
+    }
+    let (old, new) = (problems(before), problems(entry));
+    let (old, new) = (row(before, old.as_deref()), row(entry, new.as_deref()));
+    let mut sql = String::with_capacity(256);
+    let mut values = vec![ToSqlOutput::Borrowed(new[0])];
+    for (name, (old, new)) in NAMES.iter().zip(old.into_iter().zip(new)) {
+        if old != new {
+            let place = values.len() + 1;
+            sql.push_str(if sql.is_empty() {
+                "UPDATE orders SET "
+            } else {
+                ", "
+            });
+            sql.push_str(&format!("{name} = ?{place}"));
+            values.push(ToSqlOutput::Borrowed(new));
+        }
+    }
+    if sql.is_empty() {
+        return Ok(());
+    }
+    sql.push_str(" WHERE code = ?1");
+    connection
+        .prepare_cached(&sql)?
+        .execute(params_from_iter(values))?;
     Ok(())
 }
 
@@ -401,7 +498,9 @@ pub fn put(connection: &Connection, e: &Entry) -> Result<(), LedgerError> {
 /// # Errors
 /// SQLite's.
 pub fn remove(connection: &Connection, code: &OrderCode) -> Result<(), LedgerError> {
-    connection.execute("DELETE FROM orders WHERE code = ?1", [code.as_str()])?;
+    connection
+        .prepare_cached("DELETE FROM orders WHERE code = ?1")?
+        .execute([code.as_str()])?;
     super::extras::remove_all(connection, code)?;
     forget_payload(connection, code)
 }
@@ -439,7 +538,20 @@ pub fn forget_payload(connection: &Connection, code: &OrderCode) -> Result<(), L
     Ok(())
 }
 
-/// Codes that are due, by lane and newest first.
+/// An order that is due, with what tells how it is sent.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// Its code.
+    pub code: OrderCode,
+    /// The shop's id.
+    pub key: ShopKey,
+    /// Raw status last read.
+    pub row_status: Option<ShopStatus>,
+    /// See [`Entry::maybe_at_brani`].
+    pub maybe_at_brani: bool,
+}
+
+/// Orders that are due, by lane and newest first.
 ///
 /// # Errors
 /// SQLite's.
@@ -448,14 +560,20 @@ pub fn due(
     now: Timestamp,
     lane: Lane,
     limit: usize,
-) -> Result<Vec<OrderCode>, LedgerError> {
+) -> Result<Vec<Due>, LedgerError> {
     let mut statement = connection.prepare_cached(
-        "SELECT code FROM orders INDEXED BY orders_due
+        "SELECT code, key, row_status, known = 1 OR window_from IS NOT NULL OR unanswered = 1
+         FROM orders INDEXED BY orders_due
          WHERE state = 'waiting' AND lane = ?1 AND due <= ?2 ORDER BY created DESC LIMIT ?3",
     )?;
     let rows = statement
         .query_map(params![lane as i64, millis(now), limit as i64], |row| {
-            row.get(0).map(OrderCode)
+            Ok(Due {
+                code: OrderCode(row.get(0)?),
+                key: ShopKey(row.get(1)?),
+                row_status: row.get::<_, Option<String>>(2)?.map(ShopStatus),
+                maybe_at_brani: row.get(3)?,
+            })
         })?
         .collect::<Result<_, _>>()?;
     Ok(rows)

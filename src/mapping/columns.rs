@@ -1,8 +1,18 @@
 //! The column names that a query may use: paths of the Brani order and the daemon's own.
 //!
-//! Sorted out by place, not by alphabet; a column that is none of these is a mistake in the settings.
+//! Sorted out by place, not by alphabet; a column that is none of these is a mistake in the settings. The place of a
+//! field also tells its bit in the hashes per field.
 
-/// The paths that a column of the orders query may be named, `_`-columns included.
+/// The columns without the daemon's, which stand first: the fields of the order or of an item.
+pub(super) const fn fields(columns: &'static [&'static str]) -> &'static [&'static str] {
+    let mut own = 0;
+    while columns[own].as_bytes()[0] == b'_' {
+        own += 1;
+    }
+    columns.split_at(own).1
+}
+
+/// The paths that a column of the orders query may be named, `_`-columns included. New fields go to the end.
 pub const ORDER_COLUMNS: &[&str] = &[
     // the daemon's
     "_key",
@@ -69,7 +79,7 @@ pub const ORDER_COLUMNS: &[&str] = &[
     "billingAddress.taxId",
 ];
 
-/// The paths that a column of the items query may be named, `_`-columns included.
+/// The paths that a column of the items query may be named, `_`-columns included. New fields go to the end.
 pub const ITEM_COLUMNS: &[&str] = &[
     // the daemon's
     "_key",

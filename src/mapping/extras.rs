@@ -452,6 +452,7 @@ mod tests {
             gone: false,
             order: row(order),
             items: items.iter().map(|item| row(item)).collect(),
+            seal: Default::default(),
         }
     }
 

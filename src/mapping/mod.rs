@@ -18,7 +18,7 @@ pub use columns::{ITEM_COLUMNS, ORDER_COLUMNS};
 
 use crate::brani::model::Order;
 use crate::source::Record;
-use crate::types::{PayloadHash, RowHash, StatusId};
+use crate::types::{FieldKey, PayloadHash, RowHash, StatusId};
 use dictionaries::Dictionaries;
 use jiff::Timestamp;
 use std::fmt;
@@ -75,6 +75,8 @@ pub struct Settings {
     pub max_weight: rust_decimal::Decimal,
     /// What is asked for beside the order.
     pub extras: extras::Asked,
+    /// A hash of what else the columns depend on (an export's templates).
+    pub source: u64,
 }
 
 /// A mapped order.
@@ -120,10 +122,10 @@ impl Mapping {
         &self.dictionaries
     }
 
-    /// The hash of a record's raw columns (all but `_cursor`) and its items'. The ledger keeps it beside the
+    /// The hash of a record's raw columns (all but `_cursor`) and its items'; of an export's record its seal. The ledger keeps it beside the
     /// fingerprint, so that a row that changed can be told from a mapping that changed.
     pub fn row_hash(&self, record: &Record) -> RowHash {
-        hash::row_hash(record)
+        record.seal.unwrap_or_else(|| hash::row_hash(record))
     }
 
     /// When a record's order was created, where that much can be read of it.
@@ -181,6 +183,7 @@ fn fingerprint(settings: &Settings, dictionaries: &Dictionaries) -> u64 {
     // JSON frames the parts; it is written once at each start.
     let parts = serde_json::json!([
         VERSION,
+        settings.source,
         zone,
         weights,
         dictionaries.unknown == crate::config::Unknown::Omit,
@@ -195,14 +198,14 @@ fn fingerprint(settings: &Settings, dictionaries: &Dictionaries) -> u64 {
     hash::short(parts.to_string().as_bytes())
 }
 
-/// The hash of an order in canonical form (sorted keys, no `status`): the same meaning has the same hash.
+/// The hash of an order in canonical form (no `status`): the same meaning has the same hash.
 pub fn content_hash(order: &Order) -> PayloadHash {
     hash::content_hash(order)
 }
 
 /// A short keyed hash per field, so that `explain` can name the fields that differ without keeping a value.
 /// Compact: for the ledger.
-pub fn field_hashes(order: &Order, key: &[u8; 32]) -> Vec<u8> {
+pub fn field_hashes(order: &Order, key: &FieldKey) -> Vec<u8> {
     hash::field_hashes(order, key)
 }
 

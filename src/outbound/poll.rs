@@ -9,14 +9,15 @@ use crate::ledger::cursors::{self, name};
 use crate::ledger::extras::{self, Noted};
 use crate::ledger::inbox;
 use crate::ledger::orders::{self, Entry, State};
-use crate::ledger::{LedgerError, millis};
+use crate::ledger::{Ledger, LedgerError, millis};
 use crate::mapping::extras::Want;
 use crate::mapping::{Mapped, Mapping, Owner};
-use crate::source::{Read, Record};
+use crate::source::{Known, Read, Record};
 use crate::trouble::Weight;
 use crate::types::{OrderCode, RowHash};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// What a read did.
@@ -107,13 +108,13 @@ async fn retried_codes(context: &Context) -> Result<Vec<OrderCode>, PassError> {
     let retried = context
         .ledger
         .read(|connection| {
-            let mut retried = orders::select(
+            let mut retried = orders::codes(
                 connection,
                 "state = 'parked' AND row_hash IS NULL AND missing_since IS NULL
                  AND parked_by IN ('mapping', 'brani')",
                 100_000,
             )?;
-            retried.extend(orders::select(
+            retried.extend(orders::codes(
                 connection,
                 "state = 'waiting' AND row_hash IS NULL AND missing_since IS NULL",
                 1000,
@@ -121,7 +122,7 @@ async fn retried_codes(context: &Context) -> Result<Vec<OrderCode>, PassError> {
             Ok(retried)
         })
         .await?;
-    Ok(retried.into_iter().map(|entry| entry.code).collect())
+    Ok(retried)
 }
 
 /// Reads everything within `sweep_back` again. Polls may run beside it: the cursor is set to where this read began, so
@@ -153,7 +154,14 @@ async fn read(
     let mapping = context.mapping.get();
     let fingerprint = fingerprint(&mapping);
     let (batches, inbox) = mpsc::channel::<Vec<Record>>(2);
-    let reading = context.source.read(Read { since: Some(since) }, batches);
+    let known = InLedger {
+        ledger: context.ledger.clone(),
+        fingerprint,
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let reading = context
+        .source
+        .read_unknown(Read { since: Some(since) }, Arc::new(known), batches);
     let taking = async {
         // Gone with this block: a reader that still has a batch in hand learns that nobody takes it.
         let mut inbox = inbox;
@@ -208,6 +216,36 @@ async fn read(
         context.bells.send.ring();
     }
     Ok(report)
+}
+
+/// What the ledger knows of the rows of this mapping.
+struct InLedger {
+    ledger: Ledger,
+    fingerprint: i64,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Known for InLedger {
+    fn known(&self, sealed: &[(OrderCode, RowHash)]) -> Vec<bool> {
+        let mut asked: Vec<(OrderCode, RowHash, usize)> = sealed
+            .iter()
+            .enumerate()
+            .map(|(place, (code, seal))| (code.clone(), *seal, place))
+            .collect();
+        // In key order the ledger's pages are met one after the other.
+        asked.sort_by(|a, b| a.0.cmp(&b.0));
+        let (count, fingerprint) = (asked.len(), self.fingerprint);
+        let answer = self.ledger.read(move |connection| {
+            let marks = orders::marks(connection, asked.iter().map(|(code, ..)| code))?;
+            let mut known = vec![false; count];
+            for ((_, seal, place), mark) in asked.iter().zip(marks) {
+                known[*place] = mark.is_some_and(|mark| diff::is_known(&mark, *seal, fingerprint));
+            }
+            Ok(known)
+        });
+        // What the ledger does not answer is handed over: it is asked again when it is kept.
+        self.runtime.block_on(answer).unwrap_or_default()
+    }
 }
 
 /// The mapping's fingerprint as the ledger keeps it.
@@ -604,14 +642,14 @@ pub async fn parked_codes(context: &Context) -> Result<Vec<OrderCode>, PassError
     let parked = context
         .ledger
         .read(|connection| {
-            orders::select(
+            orders::codes(
                 connection,
                 "state = 'parked' AND parked_by IN ('mapping', 'brani')",
                 100_000,
             )
         })
         .await?;
-    Ok(parked.into_iter().map(|entry| entry.code).collect())
+    Ok(parked)
 }
 
 /// Holds re-sends that a new mapping wants, when there are more than a person would expect.

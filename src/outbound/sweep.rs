@@ -145,57 +145,44 @@ pub async fn plan_deletes(context: &Context) -> Result<(), PassError> {
     let mode = context.rules.delete_mode;
     let now = context.now();
     let statuses = context.rules.delete_statuses.clone();
-    let (candidates, known, approved) = context
+    let (codes, known, approved) = context
         .ledger
         .read(move |connection| {
             let known = orders::count(connection, "known = 1 AND state <> 'deleted'")?;
             let approved = cursors::get_time(connection, name::DELETES)?;
-            let candidates: Vec<Entry> = match mode {
-                DeleteMode::Off => orders::select(
-                    connection,
-                    "missing_since IS NOT NULL AND state <> 'deleted'",
-                    100_000,
-                )?,
-                DeleteMode::Gone => orders::select(
-                    connection,
-                    "(missing_since IS NOT NULL OR row_gone = 1) AND state <> 'deleted'",
-                    100_000,
-                )?,
-                DeleteMode::Status => {
-                    orders::select(connection, "known = 1 AND state <> 'deleted'", 1_000_000)?
-                        .into_iter()
-                        .filter(|entry| {
-                            entry
-                                .row_status
-                                .as_ref()
-                                .is_some_and(|status| statuses.contains(status))
-                        })
-                        .collect()
-                }
+            let condition = match mode {
+                DeleteMode::Off => "missing_since IS NOT NULL AND state <> 'deleted'",
+                DeleteMode::Gone => "(missing_since IS NOT NULL OR row_gone = 1) AND state <> 'deleted'",
+                DeleteMode::Status => "known = 1 AND state <> 'deleted'",
             };
-            Ok((candidates, known, approved))
+            let mut codes: Vec<OrderCode> = Vec::new();
+            // One by one: there may be a million, and few of them are gone.
+            orders::for_each(connection, condition, |entry| {
+                let gone = match mode {
+                    DeleteMode::Status => entry
+                        .row_status
+                        .as_ref()
+                        .is_some_and(|status| statuses.contains(status)),
+                    _ => {
+                        entry.row_gone
+                            || entry
+                                .missing_since
+                                .is_some_and(|since| now.duration_since(since) >= APART)
+                    }
+                };
+                if gone && entry.maybe_at_brani() {
+                    codes.push(entry.code);
+                }
+            })?;
+            Ok((codes, known, approved))
         })
         .await?;
-    let gone: Vec<Entry> = candidates
-        .into_iter()
-        .filter(|entry| entry.maybe_at_brani())
-        .filter(|entry| match mode {
-            DeleteMode::Status => true,
-            _ => {
-                entry.row_gone
-                    || entry
-                        .missing_since
-                        .is_some_and(|since| now.duration_since(since) >= APART)
-            }
-        })
-        .collect();
-    if gone.is_empty() {
+    if codes.is_empty() {
         context
             .troubles
             .end("delete.held", "No deletes are held any more", now);
         return Ok(());
     }
-    let codes: Vec<OrderCode> = gone.iter().map(|entry| entry.code.clone()).collect();
     if mode == DeleteMode::Off {
         tracing::error!(
             event = "order.gone",

@@ -8,7 +8,7 @@ pub mod export;
 pub mod preset;
 pub mod sql;
 
-use crate::types::{OrderCode, ShopKey, ShopStatus};
+use crate::types::{OrderCode, RowHash, ShopKey, ShopStatus};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -91,6 +91,14 @@ pub struct Record {
     pub order: Row,
     /// The items, in the order of the query.
     pub items: Vec<Row>,
+    /// An export: the hash of the record as the file has it; it stands for the hash of the columns.
+    pub seal: Option<RowHash>,
+}
+
+/// Knows which records need not be handed over, because nothing of them changed since they were looked at.
+pub trait Known: Send + Sync {
+    /// For each record whether it is known. It may block: it is asked on threads for that.
+    fn known(&self, sealed: &[(OrderCode, RowHash)]) -> Vec<bool>;
 }
 
 /// What one read asks for.
@@ -209,6 +217,20 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// See [`SourceError`]. After an error nothing may be concluded from what was handed over, except the records.
     async fn read(&self, read: Read, batches: mpsc::Sender<Vec<Record>>) -> Result<ReadEnd, SourceError>;
+
+    /// The same, but a source that can tell cheaply may leave out what `known` knows. It counts as handed over.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    async fn read_unknown(
+        &self,
+        read: Read,
+        known: Arc<dyn Known>,
+        batches: mpsc::Sender<Vec<Record>>,
+    ) -> Result<ReadEnd, SourceError> {
+        drop(known);
+        self.read(read, batches).await
+    }
 
     /// Looks orders up by code, as they stand now (an export: in its last complete read). At most `batch` codes.
     /// Orders that are not there are simply absent from the answer.

@@ -8,7 +8,7 @@ use brani_sync::mapping::{
     fields_that_differ,
 };
 use brani_sync::source::{ListRow, Lists, Record, Row, Value};
-use brani_sync::types::StatusId;
+use brani_sync::types::{FieldKey, StatusId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ fn mapping_of(text: &str) -> Mapping {
         default_weight: "0.000".parse().unwrap(),
         max_weight: "100".parse().unwrap(),
         extras: Default::default(),
+        source: 0,
     };
     Mapping::new(
         settings,
@@ -97,6 +98,7 @@ fn record(order: &Columns, items: &[Columns]) -> Record {
         gone: false,
         order: row(order),
         items: items.iter().map(row).collect(),
+        seal: None,
     }
 }
 
@@ -421,7 +423,7 @@ fn same_meaning_has_the_same_content() {
 
 #[test]
 fn any_other_field_is_other_content_and_is_named() {
-    let key = [7; 32];
+    let key = FieldKey([7; 16]);
     let plain = map(&[], &[]).unwrap();
     let before = field_hashes(&plain.order, &key);
     for column in ORDER_COLUMNS.iter().filter(|name| !name.starts_with('_')) {

@@ -68,6 +68,7 @@ async fn mapping(config: &Config, source: &SqlSource) -> Mapping {
         default_weight: config.shop.default_weight,
         max_weight: config.shop.max_weight,
         extras: Default::default(),
+        source: 0,
     };
     Mapping::new(
         settings,

@@ -237,7 +237,10 @@ fn order(mut rows: Vec<Row>) -> Raw {
     let problem = rows.iter_mut().find_map(|row| row.problem.take());
     let items: Vec<Arc<Tree>> = rows.into_iter().map(|row| row.tree).collect();
     let first = items.first().cloned().unwrap_or_default();
-    Raw::new(first, items, problem)
+    Raw {
+        items_stand_beside: true,
+        ..Raw::new(first, items, problem)
+    }
 }
 
 fn listed(header: &[Arc<str>]) -> String {

@@ -11,6 +11,7 @@ mod filters;
 mod json;
 mod limits;
 mod local;
+mod seal;
 mod template;
 mod tree;
 mod xml;
@@ -18,12 +19,13 @@ mod xml;
 use crate::clock::SharedClock;
 use crate::config::secret::Secret;
 use crate::config::{self, SourceKind};
-use crate::source::{Finding, Lists, Read, ReadEnd, Record, Source, SourceError};
-use crate::types::OrderCode;
+use crate::source::{Finding, Known, Lists, Read, ReadEnd, Record, Source, SourceError};
+use crate::types::{OrderCode, RowHash};
 use async_trait::async_trait;
 use bytes::{Charset, Fault};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+pub use seal::print;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +41,8 @@ pub(crate) struct Raw {
     items: Vec<Arc<Tree>>,
     /// What keeps it from being read rightly.
     problem: Option<String>,
+    /// The items are no part of the tree (the rows of a csv).
+    items_stand_beside: bool,
 }
 
 impl Raw {
@@ -47,7 +51,12 @@ impl Raw {
             items.truncate(limits::ITEMS);
             problem.get_or_insert_with(|| format!("the order has more than {} items", limits::ITEMS));
         }
-        Self { tree, items, problem }
+        Self {
+            tree,
+            items,
+            problem,
+            items_stand_beside: false,
+        }
     }
 }
 
@@ -171,9 +180,109 @@ struct Found {
 /// What a read hands over.
 struct Handing {
     sender: mpsc::Sender<Vec<Record>>,
+    size: usize,
     batch: Vec<Record>,
     /// Orders that a newer file has told already.
     newer: HashSet<OrderCode>,
+    /// Who knows which records need not be handed over.
+    known: Option<Arc<dyn Known>>,
+    /// Records to ask about.
+    sealed: Vec<(OrderCode, RowHash)>,
+    raws: Vec<Raw>,
+    /// Orders handed over of late, with the number of their batch: of them `known` may not have heard yet.
+    late: HashMap<OrderCode, u64>,
+    batches: u64,
+    frame: Vec<u8>,
+}
+
+/// Records asked about at once.
+const ASK: usize = 128;
+/// Batches that may be on their way to whoever keeps them: the channel's, the one in work and the one in hand.
+const LATE: u64 = 8;
+
+impl Handing {
+    fn new(sender: mpsc::Sender<Vec<Record>>, size: usize, known: Option<Arc<dyn Known>>) -> Self {
+        Self {
+            sender,
+            size,
+            batch: Vec::new(),
+            newer: HashSet::new(),
+            known,
+            sealed: Vec::new(),
+            raws: Vec::new(),
+            late: HashMap::new(),
+            batches: 0,
+            frame: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, format: &Format, code: OrderCode, raw: Raw, pass: &mut Pass) -> Result<(), Fault> {
+        pass.records += 1;
+        let seal = seal::seal(&raw, &mut self.frame);
+        self.sealed.push((code, seal));
+        self.raws.push(raw);
+        if self.raws.len() >= ASK {
+            self.ask(format, pass)?;
+        }
+        Ok(())
+    }
+
+    /// Maps what is not known.
+    fn ask(&mut self, format: &Format, pass: &mut Pass) -> Result<(), Fault> {
+        let known = match &self.known {
+            Some(known) => known.known(&self.sealed),
+            None => Vec::new(),
+        };
+        let mut met: HashMap<&OrderCode, usize> = HashMap::with_capacity(self.sealed.len());
+        for (code, _) in &self.sealed {
+            *met.entry(code).or_default() += 1;
+        }
+        let passed_over: Vec<bool> = self
+            .sealed
+            .iter()
+            .enumerate()
+            // of an order that comes twice each record counts, in the file's order
+            .map(|(place, (code, _))| {
+                known.get(place).is_some_and(|known| *known)
+                    && met[code] == 1
+                    && !self.late.contains_key(code)
+            })
+            .collect();
+        let sealed = std::mem::take(&mut self.sealed);
+        let raws = std::mem::take(&mut self.raws);
+        for (((code, seal), raw), passed_over) in sealed.into_iter().zip(raws).zip(passed_over) {
+            if passed_over {
+                continue;
+            }
+            match format.templates.record(&raw) {
+                Ok(mut record) => {
+                    record.seal = Some(seal);
+                    tell_problem(&record);
+                    self.late.insert(code, self.batches);
+                    self.batch.push(record);
+                }
+                Err(problem) => {
+                    pass.records -= 1;
+                    pass.leave_out(&problem);
+                }
+            }
+            if self.batch.len() >= self.size {
+                self.hand_over()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self) -> Result<(), Fault> {
+        if !self.batch.is_empty() {
+            self.batches += 1;
+            let after = self.batches.saturating_sub(LATE);
+            self.late.retain(|_, batch| *batch >= after);
+            let full = std::mem::take(&mut self.batch);
+            self.sender.blocking_send(full).map_err(|_| Fault::Stopped)?;
+        }
+        Ok(())
+    }
 }
 
 /// What reading files came to.
@@ -185,6 +294,18 @@ struct Pass {
     file: usize,
     proven: bool,
     seen: Seen,
+}
+
+impl Pass {
+    fn leave_out(&mut self, problem: &str) {
+        self.skipped += 1;
+        let number = self.records + self.skipped;
+        tracing::warn!(
+            event = "export.order_without_code",
+            number,
+            "Record {number} of the export has no order number and is left out: {problem}"
+        );
+    }
 }
 
 impl ExportSource {
@@ -277,12 +398,13 @@ impl ExportSource {
         }
     }
 
-    /// Reads the files on a thread of its own; what `each` says of a record decides whether it goes on.
+    /// Reads the files on a thread of its own; what `each` says of a record decides whether it goes on. After the
+    /// last one it is called with none.
     async fn pass<T: Send + 'static>(
         &self,
         files: Vec<PathBuf>,
         mut state: T,
-        mut each: impl FnMut(&mut T, &Format, Raw, &mut Pass) -> Result<(), Fault> + Send + 'static,
+        mut each: impl FnMut(&mut T, &Format, Option<Raw>, &mut Pass) -> Result<(), Fault> + Send + 'static,
     ) -> Result<(T, Pass), SourceError> {
         let format = Arc::clone(&self.format);
         let done = tokio::task::spawn_blocking(move || {
@@ -294,10 +416,16 @@ impl ExportSource {
                 pass.file = number;
                 format
                     .file(file, &mut pass, &mut |raw, pass| {
-                        each(&mut state, &format, raw, pass)
+                        each(&mut state, &format, Some(raw), pass)
+                    })
+                    // what was read before the fault is handed over, too
+                    .or_else(|fault| {
+                        each(&mut state, &format, None, &mut pass)?;
+                        Err(fault)
                     })
                     .map_err(|fault| named(&label(file), fault))?;
             }
+            each(&mut state, &format, None, &mut pass).map_err(|fault| named("the export", fault))?;
             Ok((state, pass))
         });
         done.await.map_err(|_| SourceError::Stopped)?
@@ -385,9 +513,13 @@ fn named(name: &str, fault: Fault) -> SourceError {
     }
 }
 
-#[async_trait]
-impl Source for ExportSource {
-    async fn read(&self, read: Read, batches: mpsc::Sender<Vec<Record>>) -> Result<ReadEnd, SourceError> {
+impl ExportSource {
+    async fn hand_over(
+        &self,
+        read: Read,
+        known_rows: Option<Arc<dyn Known>>,
+        batches: mpsc::Sender<Vec<Record>>,
+    ) -> Result<ReadEnd, SourceError> {
         let found = self.find(read).await?;
         // an export that was handed over to its end and whose cursor was taken on (the next read asks for another
         // moment) need not be read again; a sweep (no moment) always reads
@@ -402,51 +534,29 @@ impl Source for ExportSource {
                 unchanged: true,
             });
         }
-        let size = self.batch;
         let overlay = found.overlay;
         let last_file = found.files.len().saturating_sub(1);
-        let start = Handing {
-            sender: batches,
-            batch: Vec::with_capacity(size),
-            newer: HashSet::new(),
-        };
-        let (end, pass) = self
+        let start = Handing::new(batches, self.batch, known_rows);
+        let (_, pass) = self
             .pass(found.files, start, move |handing, format, raw, pass| {
-                match format.templates.record(&raw) {
-                    Ok(record) => {
-                        if overlay && handing.newer.contains(&record.code) {
-                            return Ok(());
-                        }
-                        if overlay && pass.file < last_file {
-                            handing.newer.insert(record.code.clone());
-                        }
-                        tell_problem(&record);
-                        pass.records += 1;
-                        handing.batch.push(record);
-                    }
-                    Err(problem) => {
-                        pass.skipped += 1;
-                        let number = pass.records + pass.skipped;
-                        tracing::warn!(
-                            event = "export.order_without_code",
-                            number,
-                            "Record {number} of the export has no order number and is left out: {problem}"
-                        );
-                    }
+                let Some(raw) = raw else {
+                    handing.ask(format, pass)?;
+                    return handing.hand_over();
+                };
+                let Some(code) = format.templates.code(&raw) else {
+                    let problem = format.templates.record(&raw).err();
+                    pass.leave_out(problem.as_deref().unwrap_or("its order number cannot be read"));
+                    return Ok(());
+                };
+                if overlay && handing.newer.contains(&code) {
+                    return Ok(());
                 }
-                if handing.batch.len() >= size {
-                    let full = std::mem::replace(&mut handing.batch, Vec::with_capacity(size));
-                    handing.sender.blocking_send(full).map_err(|_| Fault::Stopped)?;
+                if overlay && pass.file < last_file {
+                    handing.newer.insert(code.clone());
                 }
-                Ok(())
+                handing.take(format, code, raw, pass)
             })
             .await?;
-        if !end.batch.is_empty() {
-            end.sender
-                .send(end.batch)
-                .await
-                .map_err(|_| SourceError::Stopped)?;
-        }
         self.format.tell_unknown(&pass.seen);
         let mark = match (&self.place, &found.incoming) {
             (Place::Http(fetch), Some(incoming)) => fetch.keep(incoming, pass.records + pass.skipped)?,
@@ -463,6 +573,22 @@ impl Source for ExportSource {
             complete: self.complete && found.full && pass.proven && pass.skipped == 0,
             unchanged: false,
         })
+    }
+}
+
+#[async_trait]
+impl Source for ExportSource {
+    async fn read(&self, read: Read, batches: mpsc::Sender<Vec<Record>>) -> Result<ReadEnd, SourceError> {
+        self.hand_over(read, None, batches).await
+    }
+
+    async fn read_unknown(
+        &self,
+        read: Read,
+        known: Arc<dyn Known>,
+        batches: mpsc::Sender<Vec<Record>>,
+    ) -> Result<ReadEnd, SourceError> {
+        self.hand_over(read, Some(known), batches).await
     }
 
     async fn lookup(&self, codes: &[OrderCode]) -> Result<Vec<Record>, SourceError> {
@@ -482,17 +608,17 @@ impl Source for ExportSource {
         let start: Vec<Option<(usize, Record)>> = vec![None; codes.len()];
         let (found, _) = self
             .pass(files, start, move |found, format, raw, pass| {
+                let Some(raw) = raw else { return Ok(()) };
                 let Some(&place) = format.templates.code(&raw).and_then(|code| asked.get(&code)) else {
                     return Ok(());
                 };
                 // what a read hands over last is what stands: the last mention, of the newest file
                 let older = overlay && matches!(&found[place], Some((file, _)) if *file != pass.file);
                 if !older {
-                    found[place] = format
-                        .templates
-                        .record(&raw)
-                        .ok()
-                        .map(|record| (pass.file, record));
+                    found[place] = format.templates.record(&raw).ok().map(|mut record| {
+                        record.seal = Some(seal::seal(&raw, &mut Vec::new()));
+                        (pass.file, record)
+                    });
                 }
                 Ok(())
             })
@@ -512,6 +638,7 @@ impl Source for ExportSource {
         let count = found.files.len();
         let (_, pass) = match self
             .pass(found.files, (), |(), format, raw, pass| {
+                let Some(raw) = raw else { return Ok(()) };
                 match format.templates.record(&raw) {
                     Ok(record) if record.order.get("_problem").is_none() => pass.records += 1,
                     _ => pass.skipped += 1,

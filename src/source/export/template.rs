@@ -56,13 +56,21 @@ enum Plan {
 pub struct Seen {
     orders: HashSet<String>,
     items: HashSet<String>,
+    /// The names of the last record and item.
+    last: (Vec<Arc<str>>, Vec<Arc<str>>),
     /// Whether there was a record, an item at all.
     any: (bool, bool),
 }
 
 impl Seen {
-    fn note(known: &mut HashSet<String>, tree: &Tree) {
-        for (name, _) in &tree.fields {
+    /// `last` are the names of the record before, by place: most records have the same.
+    fn note(known: &mut HashSet<String>, last: &mut Vec<Arc<str>>, tree: &Tree) {
+        for (place, (name, _)) in tree.fields.iter().enumerate() {
+            match last.get_mut(place) {
+                Some(before) if Arc::ptr_eq(before, name) => continue,
+                Some(before) => *before = Arc::clone(name),
+                None => last.push(Arc::clone(name)),
+            }
             if known.len() < super::limits::NAMES && !known.contains(&**name) {
                 known.insert(name.to_string());
             }
@@ -72,10 +80,10 @@ impl Seen {
     /// Takes a record's names in.
     pub fn record(&mut self, raw: &Raw) {
         self.any.0 = true;
-        Self::note(&mut self.orders, &raw.tree);
+        Self::note(&mut self.orders, &mut self.last.0, &raw.tree);
         for item in &raw.items {
             self.any.1 = true;
-            Self::note(&mut self.items, item);
+            Self::note(&mut self.items, &mut self.last.1, item);
         }
     }
 }
@@ -305,6 +313,7 @@ impl Templates {
             changed,
             order,
             items,
+            seal: None,
         })
     }
 

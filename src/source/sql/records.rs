@@ -158,6 +158,7 @@ pub(super) async fn assemble(
             items: items.unwrap_or_default(),
             key: ShopKey(key),
             order,
+            seal: None,
         });
     }
     Ok(records)

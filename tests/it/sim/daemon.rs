@@ -83,6 +83,7 @@ fn mapping() -> Mapping {
         default_weight: "0.1".parse().unwrap(),
         max_weight: "50".parse().unwrap(),
         extras: Default::default(),
+        source: 0,
     };
     Mapping::new(settings, Arc::new(dictionaries))
 }

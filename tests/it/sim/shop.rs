@@ -217,6 +217,7 @@ impl ModelSource {
             gone: row.gone,
             order: Values { names: order, values },
             items: items.collect(),
+            seal: None,
         }
     }
 }
