@@ -1,7 +1,7 @@
 //! `demo`: the main job on embedded parts, on a fresh machine, in a few seconds.
 //!
 //! A small SQLite shop with Czech orders, a sandbox in place of Brani, the real daemon's loops between them: a full
-//! pass, a change, a second pass, the packing table, and the way back. Everything lies in a temporary folder.
+//! pass, a change, a second pass, an invoice, the packing table, the way back, and the parcel's way. Everything lies in a temporary folder.
 
 use super::{Failure, Shell, block_on};
 use crate::assemble;
@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 const SHOP: &str = include_str!("demo.sql");
 const CONFIG: &str = include_str!("demo.toml");
+/// As small as a PDF can be that a reader opens: one empty page.
+const INVOICE: &[u8] = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n";
 
 /// A folder that goes when the demo ends.
 struct Folder(PathBuf);
@@ -50,6 +52,9 @@ async fn play(shell: &Shell, folder: &Path) -> Result<u8, Failure> {
         .replace("{base_url}", sandbox.base_url().as_str())
         .replace("{shop}", &shop_path.display().to_string())
         .replace("{ledger}", &folder.join("ledger.db").display().to_string());
+    let invoices = folder.join("invoices");
+    std::fs::create_dir(&invoices)?;
+    let config = config.replace("{invoices}", &invoices.display().to_string());
     std::fs::write(&config_path, config)?;
     let loaded = shell.load_path(&config_path)?;
     say("A small shop (SQLite, 6 Czech orders), a sandbox in place of Brani, and brani-sync between them.\n");
@@ -103,7 +108,16 @@ async fn play(shell: &Shell, folder: &Path) -> Result<u8, Failure> {
         upserts(&sandbox) - before
     ));
 
-    say("\n3. The packing table: 2026-1001 is packed and gets a parcel number");
+    say("\n3. The accounting program writes the invoice of 2026-1001 into a folder");
+    std::fs::write(invoices.join("2026-1001.pdf"), INVOICE)?;
+    pass(&loops).await?;
+    let invoice = sandbox.invoice("2026-1001").unwrap_or_default();
+    say(&format!(
+        "   invoice uploaded: {} bytes, for the packer to print; the other orders have none yet, and do not wait",
+        invoice.len()
+    ));
+
+    say("\n4. The packing table: 2026-1001 is packed and gets a parcel number");
     sandbox.pack_as("2026-1001", "Z 1234 5678 90", -1);
     pass(&loops).await?;
     let (state, tracking): (String, String) = shop
@@ -120,7 +134,17 @@ async fn play(shell: &Shell, folder: &Path) -> Result<u8, Failure> {
         "   next pass: {} requests for orders; our own write came back as no echo",
         upserts(&sandbox) - before
     ));
-    let clean = !sandbox.in_flight_twice() && sandbox.refused().is_empty();
+
+    say("\n5. The parcel arrives");
+    sandbox.set_tracking("2026-1001", "Doručeno", 1.2);
+    pass(&loops).await?;
+    let parcel: String = shop
+        .query_row("SELECT parcel FROM orders WHERE id = 1", [], |row| row.get(0))
+        .map_err(sqlite)?;
+    say(&format!(
+        "   the shop now says: the parcel of 2026-1001 is `{parcel}`"
+    ));
+    let clean = !sandbox.in_flight_twice() && sandbox.refused().is_empty() && invoice == INVOICE;
     loops.stop().await;
     sandbox.stop().await;
     say("\nEverything was in a temporary folder and is gone. Next: docs/install.md");
@@ -136,6 +160,7 @@ async fn pass(loops: &Loops) -> Result<(), Failure> {
         &bells.apply,
         &bells.poll,
         &bells.send,
+        &bells.extras,
         &bells.apply,
     ] {
         if let Ended::Badly(why) = bell.ring_and_wait().await {

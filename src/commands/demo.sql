@@ -29,3 +29,4 @@ INSERT INTO items (order_id, sku, name, qty, weight, price) VALUES
  (4, 'KNIHA', 'Kniha receptů', '1', '0,5 kg', '319.00'),
  (5, 'DEKA', 'Vlněná deka', '1', '1.1', '899.00'),
  (6, 'POHLED', 'Pohlednice', '3', '0.01', '99.00');
+ALTER TABLE orders ADD COLUMN parcel TEXT;

@@ -508,3 +508,116 @@ async fn refused_login_of_the_application_holds_up_no_order_and_is_not_hammered(
     assert_eq!(merchant.brani.app_logins(), (1, 1));
     assert!(!merchant.log().contains("spatne-heslo"));
 }
+
+#[test]
+fn demo_shows_an_invoice_uploaded_and_a_parcel_delivered() {
+    let demo = std::process::Command::new(crate::merchant::BINARY)
+        .arg("demo")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&demo.stdout);
+    assert!(
+        demo.status.success(),
+        "{told}\n{}",
+        String::from_utf8_lossy(&demo.stderr)
+    );
+    assert!(told.contains("invoice uploaded: "), "{told}");
+    assert!(told.contains("the parcel of 2026-1001 is `Doručeno`"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn picked_items_are_told_with_positions_and_batches_when_asked_for() {
+    let merchant = Merchant::new(Shop::sqlite()).await;
+    let sale = Sale::new(1);
+    merchant.shop.add(&sale);
+    merchant.once().exits(0);
+    merchant.brani.set_picked_items(
+        &sale.code,
+        vec![json!({"product_code": "CAJ", "positions": [{"position": "A-01", "batch": "L77", "amount": 2}], "note": null})],
+    );
+    let told = merchant.tell(&["explain", &sale.code, "--online"]).exits(0).out;
+    assert!(
+        told.contains("product_code CAJ, positions [position A-01, batch L77, amount 2]"),
+        "{told}"
+    );
+    let before = merchant.brani.counts().requests;
+    merchant.tell(&["explain", &sale.code]).exits(0);
+    assert_eq!(
+        merchant.brani.counts().requests,
+        before,
+        "Brani is asked only when told to"
+    );
+    merchant.brani.fault(
+        Fault::Status {
+            status: 503,
+            retry_after: None,
+        },
+        Matcher::any(),
+    );
+    let told = merchant.tell(&["explain", &sale.code, "--online"]).exits(0).out;
+    assert!(told.contains("Brani could not be asked: HTTP 503"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_tells_what_of_it_works() {
+    let mut merchant = merchant().await;
+    merchant.shop.add(&Sale::new(1));
+    beside(&merchant, 1, "priority = '9', tags = 'VIP,Není'");
+    merchant.add("\n[invoices]\npath = \"faktury/{code}.pdf\"\n");
+    let told = merchant.tell(&["check"]).exits(1).out;
+    assert!(told.contains("✗ invoices: the folder"), "{told}");
+    assert!(
+        told.contains("! beside order `2026-0001`: _priority: `9` is no priority"),
+        "{told}"
+    );
+    assert!(
+        told.contains("! _tags: `Není` is no tag that Brani knows"),
+        "{told}"
+    );
+    fs::create_dir(merchant.path("faktury")).unwrap();
+    beside(&merchant, 1, "priority = '3', tags = 'VIP'");
+    let told = merchant.tell(&["check"]).exits(0).out;
+    assert!(told.contains("✓ invoices are read from"), "{told}");
+    assert!(
+        told.contains("✓ Brani knows 3 tags, and those of the newest orders"),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_cannot_work_are_refused_with_what_to_do() {
+    for (section, why) in [
+        (
+            "[invoices]\nremove = true",
+            "has not exactly one of `path`, `url`",
+        ),
+        (
+            "[invoices]\npath = \"/srv/invoice.pdf\"",
+            "is the same for every order",
+        ),
+        (
+            "[invoices]\npath = \"/srv/../{code}.pdf\"",
+            "climbs out of its folder",
+        ),
+        ("[invoices]\npath = \"/srv/{number}/{code}.pdf\"", "holds braces"),
+        (
+            "[invoices]\nurl = \"http://shop.example.cz/{code}\"",
+            "cannot be used",
+        ),
+        ("[invoices]\nurl = \"{code}\"", "is not a URL"),
+        (
+            "[invoices]\nfolder = \"/srv\"\nmax_mib = 0",
+            "must be between 1 and 100",
+        ),
+        ("[tracking]\n", "cannot know which orders are on their way"),
+        (
+            "[tracking]\nstatuses = [\"shipped\"]\nevery = \"0s\"",
+            "must be longer than nothing",
+        ),
+    ] {
+        let mut merchant = Merchant::new(Shop::sqlite()).await;
+        merchant.add(&format!("\n{section}\n"));
+        let told = merchant.tell(&["check", "--offline"]).exits(78).err;
+        assert!(told.contains(why), "{section}: {told}");
+    }
+}
