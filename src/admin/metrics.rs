@@ -121,6 +121,21 @@ pub(super) fn text(desk: &Desk, health: &Health) -> String {
         health.deletes_held,
     );
     t.gauge("claims", "Second orders that claim a code.", health.claims.total);
+    t.head(
+        "extras",
+        "gauge",
+        "What stands beside orders, by state; parcels on their way are a state of their own.",
+    );
+    let beside = &health.extras;
+    for (state, count) in [
+        ("waiting", beside.waiting),
+        ("sent", beside.sent),
+        ("parked", beside.parked),
+        ("missing_invoice", beside.missing_invoices),
+        ("parcel", beside.parcels),
+    ] {
+        t.sample("extras", &[("state", state)], count);
+    }
     t.head("events", "gauge", "Events of the ledger by what became of them.");
     for state in EVENT_STATES {
         t.sample(

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 const SHOP: &str = include_str!("demo.sql");
 const CONFIG: &str = include_str!("demo.toml");
-/// As small as a PDF can be that a reader opens: one empty page.
+/// A PDF of one empty page.
 const INVOICE: &[u8] = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n";
 
 /// A folder that goes when the demo ends.

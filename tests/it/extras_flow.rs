@@ -621,3 +621,21 @@ async fn settings_that_cannot_work_are_refused_with_what_to_do() {
         assert!(told.contains(why), "{section}: {told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folder_that_is_not_mounted_removes_no_invoice() {
+    let mut merchant = Merchant::new(Shop::sqlite()).await;
+    let folder = merchant.path("faktury");
+    fs::create_dir(&folder).unwrap();
+    merchant.add("\n[invoices]\npath = \"faktury/{code}.pdf\"\nremove = true\n");
+    let sale = Sale::new(1);
+    merchant.shop.add(&sale);
+    fs::write(folder.join(format!("{}.pdf", sale.code)), PDF).unwrap();
+    merchant.once().exits(0);
+    fs::rename(&folder, merchant.path("jinde")).unwrap();
+    until("the folder is missed", || {
+        merchant.once().exits(0);
+        merchant.told("invoices.away") > 0
+    });
+    assert_eq!(merchant.brani.invoice(&sale.code).as_deref(), Some(PDF));
+}

@@ -261,7 +261,7 @@ fn look(folder: &Path, path: &Path, before: &Memory, bytes_max: u64) -> Found {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Found::Missing;
         }
-        Err(error) => return Found::Away(format!("`{name}`: {error}")),
+        Err(error) => return unreadable(&name, &error),
     };
     let bad = |problem: Problem, mark: &str| Found::Bad {
         problem,
@@ -292,7 +292,7 @@ fn look(folder: &Path, path: &Path, before: &Memory, bytes_max: u64) -> Found {
     let mut file = match File::open(&real) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Found::Missing,
-        Err(error) => return Found::Away(format!("`{name}`: {error}")),
+        Err(error) => return unreadable(&name, &error),
     };
     let Ok(data) = file.metadata() else {
         return Found::Missing;
@@ -321,7 +321,19 @@ fn look(folder: &Path, path: &Path, before: &Memory, bytes_max: u64) -> Found {
             },
         },
         Ok((_, _, false)) => bad(no_pdf(&name), &mark),
-        Err(error) => Found::Away(format!("`{name}`: {error}")),
+        Err(error) => unreadable(&name, &error),
+    }
+}
+
+/// One file that cannot be read is no trouble of the others.
+fn unreadable(name: &str, error: &std::io::Error) -> Found {
+    Found::Bad {
+        problem: wrong(
+            name,
+            &format!("cannot be read: {}", error.kind()),
+            "let the service's user read it",
+        ),
+        memory: Memory::default(),
     }
 }
 
@@ -435,7 +447,7 @@ enum Seen {
     Missing {
         removed: bool,
     },
-    Away,
+    Away(String),
     Same,
     Bad {
         problem: Problem,
@@ -466,6 +478,7 @@ impl Beside {
         report: &mut Report,
     ) -> Result<(), PassError> {
         let width = context.rules.concurrency.max(1);
+        let (mut away, mut answered) = (None, false);
         for due in due.chunks(width * 16) {
             let seen: Vec<(Extra, bool, Seen)> = stream::iter(due.iter().cloned())
                 .map(|due| async move {
@@ -475,10 +488,35 @@ impl Beside {
                 .buffer_unordered(width)
                 .collect()
                 .await;
+            for (.., seen) in &seen {
+                match seen {
+                    Seen::Away(why) => away = Some(why.clone()),
+                    Seen::Missing { .. } | Seen::Same | Seen::Uploaded { .. } | Seen::Touched { .. } => {
+                        answered = true;
+                    }
+                    _ => {}
+                }
+            }
             self.keep(context, seen, report).await?;
             if self.weather().is_out() {
                 break;
             }
+        }
+        // One address that fails is told in `explain`; it is a trouble when none answers.
+        match away {
+            Some(why) if !answered => context.troubles.begin(
+                "invoices.away",
+                Weight::Warn,
+                &format!("Invoices cannot be read: {why}"),
+                "check the folder and its rights for the service's user, or the shop's web; uploading goes on by itself",
+                context.now(),
+            ),
+            _ if answered => {
+                context
+                    .troubles
+                    .end("invoices.away", "Invoices can be read again", context.now());
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -514,26 +552,8 @@ impl Beside {
             }
             Place::Web { url, ours } => self.web.look(&url, ours, &before, bytes_max).await,
         };
-        let away = match &found {
-            Found::Away(why) => {
-                context.troubles.begin(
-                    "invoices.away",
-                    Weight::Warn,
-                    &format!("Invoices cannot be read: {why}"),
-                    "check the folder and its rights for the service's user, or the shop's web; uploading goes on by itself",
-                    context.now(),
-                );
-                true
-            }
-            _ => false,
-        };
-        if !away {
-            context
-                .troubles
-                .end("invoices.away", "Invoices can be read again", context.now());
-        }
         let seen = match found {
-            Found::Away(_) => Seen::Away,
+            Found::Away(why) => Seen::Away(why),
             Found::Same => Seen::Same,
             Found::Bad { problem, memory } => Seen::Bad { problem, memory },
             Found::Missing if removes && extra.sent.is_some() => {
@@ -700,8 +720,19 @@ fn step(extra: &mut Extra, seen: Seen, next: Option<Timestamp>, now: Timestamp, 
                 extra.memory = None;
             }
         }
-        Seen::Away => extra.due = Some(later(now, Duration::from_secs(60))),
-        Seen::Same => extra.due = next,
+        Seen::Away(why) => {
+            extra.attempts = extra.attempts.saturating_add(1);
+            extra.failing_since.get_or_insert(now);
+            extra.note = Some(why);
+            let wait = Duration::from_secs(60 * u64::from(extra.attempts.min(10)));
+            extra.due = Some(later(now, wait));
+        }
+        Seen::Same => {
+            extra.attempts = 0;
+            extra.failing_since = None;
+            extra.note = None;
+            extra.due = next;
+        }
         Seen::Touched { memory } => {
             fine(extra);
             extra.state = State::Sent;

@@ -32,6 +32,8 @@ use crate::types::OrderCode;
 
 /// What could not be settled in one pass is looked at again after this long, if nobody rings before.
 const PUT_OFF: Duration = Duration::from_secs(15);
+/// How often what stands beside orders is told during a long pass.
+const RING_EXTRAS: Duration = Duration::from_secs(5);
 /// Orders begun in one transaction, for each request in flight; as many may be begun when more are.
 const AHEAD: usize = 8;
 
@@ -187,8 +189,15 @@ impl Sender {
     ) -> Result<bool, PassError> {
         let held = poll::guard_resends(context).await?;
         let batch = context.rules.concurrency.max(1) * AHEAD;
+        let mut rung = (0, tokio::time::Instant::now());
         loop {
             flight.room(batch).await;
+            let sent = flight.now().sent;
+            if sent > rung.0 && rung.1.elapsed() >= RING_EXTRAS {
+                // What stands beside an order need not wait for a whole backlog.
+                rung = (sent, tokio::time::Instant::now());
+                context.bells.extras.ring();
+            }
             if stop.is_cancelled() || flight.now().error.is_some() {
                 return Ok(true);
             }
