@@ -9,6 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 /// The form of `event_creation` and `from_date`.
 const FORM: &str = "%Y-%m-%d %H:%M:%S";
 
+/// How far the service's clock may be ahead of ours.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(10);
+
 fn zone() -> TimeZone {
     TimeZone::get("Europe/Prague").unwrap_or(TimeZone::UTC)
 }
@@ -43,6 +46,16 @@ pub fn first_reading(written: &str) -> Timestamp {
         .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// What a written time may mean where it was read at a known moment: nothing is told before it happens, clocks that
+/// differ a little apart. In the repeated hour this leaves the second reading out as long as it lies ahead.
+pub fn moments(written: &str, read: Timestamp) -> Vec<Timestamp> {
+    let mut moments = readings(written);
+    if moments.len() > 1 {
+        moments.retain(|at| *at <= read + CLOCKS_DIFFER);
+    }
+    moments
+}
+
 /// A written time some hours earlier on the same wall clock, for `from_date`.
 pub fn earlier(written: &str, back: SignedDuration) -> Option<String> {
     let time = civil(written)?.checked_sub(back).ok()?;
@@ -56,7 +69,7 @@ pub fn written(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{earlier, first_reading, readings, written};
+    use super::{earlier, first_reading, moments, readings, written};
     use jiff::SignedDuration;
 
     #[test]
@@ -65,6 +78,16 @@ mod tests {
         assert_eq!(both.len(), 2);
         assert_eq!(both[1].duration_since(both[0]), SignedDuration::from_hours(1));
         assert_eq!(first_reading("2026-10-25 02:30:00"), both[0]);
+    }
+
+    #[test]
+    fn second_reading_that_lies_ahead_is_none() {
+        let both = readings("2026-10-25 02:46:40");
+        let soon = both[0] + SignedDuration::from_mins(1);
+        assert_eq!(moments("2026-10-25 02:46:40", soon), both[..1]);
+        assert_eq!(moments("2026-10-25 02:46:40", both[1]), both);
+        // A single reading stands, whatever our clock says.
+        assert_eq!(moments("2026-10-25 04:00:00", soon).len(), 1);
     }
 
     #[test]

@@ -146,7 +146,7 @@ async fn take(
                     // What the packer said last is what Brani has.
                     if let Some(event) = inbox::newest_status(connection, &entry.code)? {
                         entry.agreed.brani = event.status;
-                        entry.status_event = Some((event.at, event.id.0));
+                        entry.deal_with(event.at, event.id);
                     }
                     orders::put(connection, &entry)?;
                 }

@@ -19,8 +19,8 @@ pub(super) fn events(shell: &Shell, command: cli::Events) -> Result<u8, Failure>
                     .filter(|event| !stuck || event.state == "stuck")
                     .take(limit)
                     .collect(),
-                (None, true) => inbox::select(&connection, "state = 'stuck' ORDER BY at, id", limit)?,
-                (None, false) => inbox::select(&connection, "1 ORDER BY at DESC, id DESC", limit)?,
+                (None, true) => inbox::select(&connection, "state = 'stuck' ORDER BY id", limit)?,
+                (None, false) => inbox::select(&connection, "1 ORDER BY id DESC", limit)?,
             };
             list(shell, &events);
             Ok(0)

@@ -454,18 +454,17 @@ impl Apply {
         tally: &Tally,
     ) -> Result<Step, PassError> {
         let agreed = entry.as_ref().map(|entry| entry.agreed.clone());
-        let mark = entry.as_ref().and_then(|entry| entry.status_event);
         let mut heard = Vec::new();
         for event in events {
-            let echo = agreed
-                .as_ref()
-                .is_some_and(|agreed| agreed.is_echo(event.status, &time::readings(&event.creation)));
+            let echo = agreed.as_ref().is_some_and(|agreed| {
+                agreed.is_echo(event.status, &time::moments(&event.creation, event.received))
+            });
             if event.status.is_none() {
                 self.finish(context, event, "unmapped", Some("it names no status"), tally)
                     .await?;
             } else if echo {
                 self.finish(context, event, "echo", None, tally).await?;
-            } else if mark.is_some_and(|mark| (event.at, event.id.0) <= mark) {
+            } else if entry.as_ref().is_some_and(|entry| entry.has_dealt_with(event.id)) {
                 self.finish(
                     context,
                     event,
@@ -621,7 +620,7 @@ impl Apply {
                     in_doubt: newest.is_some_and(|event| {
                         entry
                             .agreed
-                            .in_doubt(entry.unanswered, &time::readings(&event.creation))
+                            .in_doubt(entry.unanswered, &time::moments(&event.creation, event.received))
                     }),
                     content_differs: false,
                 };
@@ -1014,7 +1013,7 @@ impl Apply {
 /// Notes which event was dealt with; true where Brani must hear something now.
 fn mark(entry: &mut Entry, event: Option<&Event>) -> bool {
     if let Some(event) = event {
-        entry.status_event = entry.status_event.max(Some((event.at, event.id.0)));
+        entry.deal_with(event.at, event.id);
     }
     if entry.agreed.owed && matches!(entry.state, State::Sent | State::Waiting) {
         entry.state = State::Waiting;
@@ -1034,6 +1033,7 @@ fn unfinished(code: &OrderCode, status: StatusId, now: Timestamp) -> Event {
         code: Some(code.clone()),
         creation: time::written(now),
         at: now,
+        received: now,
         status: Some(status),
         package_number: None,
         text: None,

@@ -318,6 +318,7 @@ impl Drain {
         request: &PageRequest,
     ) -> Result<Option<(Vec<Event>, u64, u64)>, Error> {
         let kind = &webhook.event_type;
+        let received = context.now();
         if general {
             let Some(page) = context.service.general_events(request).await? else {
                 return Ok(None);
@@ -329,6 +330,7 @@ impl Drain {
                 kind: kind.clone(),
                 code: None,
                 at: time::first_reading(&event.created_at),
+                received,
                 creation: event.created_at,
                 status: None,
                 package_number: None,
@@ -352,6 +354,7 @@ impl Drain {
             kind: kind.clone(),
             code: Some(event.order_code),
             at: time::first_reading(&event.event_creation),
+            received,
             creation: event.event_creation,
             status: event.event_status_id.filter(|_| kind == "status_change"),
             package_number: event

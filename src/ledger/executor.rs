@@ -152,10 +152,7 @@ impl Ledger {
                 tokio::task::yield_now().await;
                 let outcome = {
                     let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-                    connection.execute_batch("BEGIN IMMEDIATE")?;
-                    let outcome = in_savepoint(&connection, work);
-                    connection.execute_batch("COMMIT")?;
-                    outcome
+                    alone(&connection, work)
                 };
                 tokio::task::yield_now().await;
                 outcome
@@ -289,6 +286,23 @@ fn copy(error: &rusqlite::Error) -> rusqlite::Error {
             Some(other.to_string()),
         ),
     }
+}
+
+/// One piece of work, in a transaction of its own.
+fn alone<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, LedgerError>,
+) -> Result<T, LedgerError> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let outcome = work(connection);
+    let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = connection.prepare_cached(end).and_then(|mut end| end.execute([]));
+    if ended.is_err() && !connection.is_autocommit() {
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    let value = outcome?;
+    ended?;
+    Ok(value)
 }
 
 fn in_savepoint<T>(

@@ -1,5 +1,8 @@
 //! The inbox: every event of Brani's once, and what became of it.
 //!
+//! One order's events are in the order of their ids, which grow: `event_creation` is a wall clock's time, and an hour of
+//! it repeats every October.
+//!
 //! Functions on a connection, to be called inside `Ledger::write` or `Ledger::read`.
 
 use super::{LedgerError, millis, moment};
@@ -24,6 +27,8 @@ pub struct Event {
     pub creation: String,
     /// Its first reading as a moment.
     pub at: Timestamp,
+    /// When it was read.
+    pub received: Timestamp,
     /// `status_change`.
     pub status: Option<StatusId>,
     /// `package_number`.
@@ -45,7 +50,7 @@ pub struct Event {
 }
 
 const COLUMNS: &str = "id, general, webhook_id, type, code, creation, at, status_id, package_number, text, state, \
-     initial, pushed, attempts, due, reason";
+     initial, pushed, attempts, due, reason, received";
 
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
@@ -65,6 +70,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         attempts: row.get(13)?,
         due: moment(row.get(14)?),
         reason: row.get(15)?,
+        received: moment(row.get(16)?),
     })
 }
 
@@ -83,7 +89,7 @@ pub fn insert(connection: &Connection, e: &Event, now: Timestamp) -> Result<bool
     let done = (e.state != "new").then(|| millis(now));
     let new = connection
         .prepare_cached(&format!(
-            "INSERT OR IGNORE INTO events ({COLUMNS}, received, done, held)
+            "INSERT OR IGNORE INTO events ({COLUMNS}, done, held)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 1)"
         ))?
         .execute(params![
@@ -103,7 +109,7 @@ pub fn insert(connection: &Connection, e: &Event, now: Timestamp) -> Result<bool
             e.attempts,
             millis(e.due),
             e.reason,
-            millis(now),
+            millis(e.received),
             done,
         ])?;
     Ok(new > 0)
@@ -149,7 +155,7 @@ pub fn codes_due(
     // An order whose earliest event waits for its next attempt waits as a whole.
     let mut statement = connection.prepare_cached(
         "SELECT code FROM events INDEXED BY events_new WHERE state IN ('new', 'stuck') AND held = 0 AND code IS NOT NULL
-         GROUP BY code HAVING max(due) <= ?1 ORDER BY min(at) LIMIT ?2",
+         GROUP BY code HAVING max(due) <= ?1 ORDER BY min(id) LIMIT ?2",
     )?;
     let rows = statement
         .query_map(params![millis(now), limit as i64], |row| {
@@ -179,9 +185,7 @@ pub fn next_due(connection: &Connection) -> Result<Option<Timestamp>, LedgerErro
 pub fn open_of(connection: &Connection, code: &OrderCode) -> Result<Vec<Event>, LedgerError> {
     all(
         connection,
-        &format!(
-            "SELECT {COLUMNS} FROM events WHERE code = ?1 AND state IN ('new', 'stuck') ORDER BY at, id"
-        ),
+        &format!("SELECT {COLUMNS} FROM events WHERE code = ?1 AND state IN ('new', 'stuck') ORDER BY id"),
         [code.as_str()],
     )
 }
@@ -194,7 +198,7 @@ pub fn released_of(connection: &Connection, code: &OrderCode) -> Result<Vec<Even
     all(
         connection,
         &format!(
-            "SELECT {COLUMNS} FROM events WHERE code = ?1 AND state IN ('new', 'stuck') AND held = 0 ORDER BY at, id"
+            "SELECT {COLUMNS} FROM events WHERE code = ?1 AND state IN ('new', 'stuck') AND held = 0 ORDER BY id"
         ),
         [code.as_str()],
     )
@@ -207,7 +211,7 @@ pub fn released_of(connection: &Connection, code: &OrderCode) -> Result<Vec<Even
 pub fn of(connection: &Connection, code: &OrderCode) -> Result<Vec<Event>, LedgerError> {
     all(
         connection,
-        &format!("SELECT {COLUMNS} FROM events WHERE code = ?1 ORDER BY at, id"),
+        &format!("SELECT {COLUMNS} FROM events WHERE code = ?1 ORDER BY id"),
         [code.as_str()],
     )
 }
@@ -219,7 +223,7 @@ pub fn of(connection: &Connection, code: &OrderCode) -> Result<Vec<Event>, Ledge
 pub fn newest_status(connection: &Connection, code: &OrderCode) -> Result<Option<Event>, LedgerError> {
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM events WHERE code = ?1 AND type = 'status_change' AND status_id IS NOT NULL
-         ORDER BY at DESC, id DESC LIMIT 1"
+         ORDER BY id DESC LIMIT 1"
     ))?;
     Ok(statement.query_row([code.as_str()], event).optional()?)
 }
@@ -257,7 +261,7 @@ pub fn select(connection: &Connection, condition: &str, limit: usize) -> Result<
 pub fn package_numbers(connection: &Connection, code: &OrderCode) -> Result<Vec<String>, LedgerError> {
     let mut statement = connection.prepare_cached(
         "SELECT package_number FROM events WHERE code = ?1 AND type = 'package_number'
-         AND package_number IS NOT NULL AND state <> 'skipped' ORDER BY at, id",
+         AND package_number IS NOT NULL AND state <> 'skipped' ORDER BY id",
     )?;
     let mut numbers: Vec<String> = Vec::new();
     let mut rows = statement.query([code.as_str()])?;
@@ -396,8 +400,71 @@ pub fn prune(
     let gone = connection.execute(
         "DELETE FROM events WHERE done IS NOT NULL AND done < ?1 AND at < ?2
          AND NOT (type = 'status_change' AND id = (SELECT e.id FROM events e WHERE e.code = events.code
-                  AND e.type = 'status_change' ORDER BY e.at DESC, e.id DESC LIMIT 1))",
+                  AND e.type = 'status_change' ORDER BY e.id DESC LIMIT 1))",
         params![millis(before), millis(listed_since)],
     )?;
     Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, insert, newest_status, of, open_of, package_numbers, release, released_of};
+    use crate::brani::time;
+    use crate::ledger::file;
+    use crate::types::{EventId, OrderCode, StatusId, WebhookId};
+    use jiff::Timestamp;
+
+    fn told(id: i64, creation: &str, status: Option<i64>, number: Option<&str>) -> Event {
+        let kind = if number.is_some() {
+            "package_number"
+        } else {
+            "status_change"
+        };
+        Event {
+            id: EventId(id),
+            general: false,
+            webhook: WebhookId(1),
+            kind: kind.into(),
+            code: Some("A1".into()),
+            creation: creation.into(),
+            at: time::first_reading(creation),
+            received: "2026-10-25T02:00:00Z".parse().unwrap(),
+            status: status.map(StatusId),
+            package_number: number.map(str::to_owned),
+            text: None,
+            state: "new".into(),
+            initial: false,
+            pushed: true,
+            attempts: 0,
+            due: Timestamp::UNIX_EPOCH,
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn in_the_hour_that_repeats_the_growing_id_says_what_is_newer() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = file::open_writer(&folder.path().join("ledger.db")).unwrap();
+        let code = OrderCode::from("A1");
+        let now = "2026-10-25T02:00:00Z".parse().unwrap();
+        // Half past two in summer time, then ten past two in winter time: forty minutes later.
+        for event in [
+            told(1, "2026-10-25 02:30:00", None, Some("P1")),
+            told(2, "2026-10-25 02:30:00", Some(-1), None),
+            told(3, "2026-10-25 02:10:00", None, Some("P2")),
+            told(4, "2026-10-25 02:10:00", Some(-2), None),
+        ] {
+            assert!(insert(&connection, &event, now).unwrap());
+        }
+        release(&connection).unwrap();
+        let ids = |events: Vec<Event>| events.iter().map(|event| event.id.0).collect::<Vec<_>>();
+        assert_eq!(ids(open_of(&connection, &code).unwrap()), [1, 2, 3, 4]);
+        assert_eq!(ids(released_of(&connection, &code).unwrap()), [1, 2, 3, 4]);
+        assert_eq!(ids(of(&connection, &code).unwrap()), [1, 2, 3, 4]);
+        assert_eq!(
+            newest_status(&connection, &code).unwrap().unwrap().status,
+            Some(StatusId(-2))
+        );
+        assert_eq!(package_numbers(&connection, &code).unwrap(), ["P1", "P2"]);
+    }
 }

@@ -5,7 +5,7 @@
 use super::{LedgerError, millis, moment};
 use crate::mapping::Problem;
 use crate::status::{Agreed, Window};
-use crate::types::{OrderCode, PayloadHash, RowHash, ShopKey, ShopStatus, StatusId};
+use crate::types::{EventId, OrderCode, PayloadHash, RowHash, ShopKey, ShopStatus, StatusId};
 use jiff::Timestamp;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
@@ -117,7 +117,7 @@ pub struct Entry {
     pub fields: Option<Vec<u8>>,
     /// Both sides' status.
     pub agreed: Agreed,
-    /// The newest status event dealt with.
+    /// The newest status event dealt with: its creation, and its id, which alone says what is newer.
     pub status_event: Option<(Timestamp, i64)>,
     /// Its lane.
     pub lane: Lane,
@@ -129,6 +129,8 @@ pub struct Entry {
     pub failing_since: Option<Timestamp>,
     /// A request of ours may still be on its way.
     pub unanswered: bool,
+    /// A request of ours that was not answered may land until then: a success before it does not count for good.
+    pub say_again: Option<Timestamp>,
     /// Why it is parked.
     pub problems: Vec<Problem>,
     /// Who parked it.
@@ -168,6 +170,7 @@ impl Entry {
             attempts: 0,
             failing_since: None,
             unanswered: false,
+            say_again: None,
             problems: Vec::new(),
             parked_by: None,
             missing_since: None,
@@ -193,6 +196,23 @@ impl Entry {
     pub fn maybe_at_brani(&self) -> bool {
         self.agreed.known || self.agreed.window.is_some() || self.unanswered
     }
+
+    /// A request of ours was not answered, or is on its way: what Brani has is not known.
+    pub fn fate_unknown(&self) -> bool {
+        self.unanswered || self.agreed.window.is_some_and(|window| window.to.is_none())
+    }
+
+    /// A status event that is not newer than the newest dealt with.
+    pub fn has_dealt_with(&self, event: EventId) -> bool {
+        self.status_event.is_some_and(|(_, id)| event.0 <= id)
+    }
+
+    /// A status event was dealt with; an older one changes nothing.
+    pub fn deal_with(&mut self, created: Timestamp, event: EventId) {
+        if !self.has_dealt_with(event) {
+            self.status_event = Some((created, event.0));
+        }
+    }
 }
 
 /// What tells whether an order needs a look at all: few columns, for reads that meet every order.
@@ -211,9 +231,9 @@ pub struct Mark {
 const COLUMNS: &str = "code, key, created, state, row_hash, fingerprint, row_status, wanted_hash, sent_hash, fields, \
      known, shop_status, brani_status, writing, unconfirmed, owed, window_status, window_from, window_to, \
      status_event, status_event_id, lane, due, attempts, failing_since, unanswered, problems, parked_by, \
-     missing_since, delete_wanted, sent_at, answer, told_parked, row_gone";
+     missing_since, delete_wanted, sent_at, answer, told_parked, row_gone, say_again";
 
-const COUNT: usize = 34;
+const COUNT: usize = 35;
 
 static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| COLUMNS.split(", ").collect());
 
@@ -222,7 +242,7 @@ static GET: LazyLock<String> = LazyLock::new(|| format!("SELECT {COLUMNS} FROM o
 static PUT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT OR REPLACE INTO orders ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-         ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34)"
+         ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)"
     )
 });
 
@@ -289,6 +309,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         answer: row.get(31)?,
         told_parked: row.get(32)?,
         row_gone: row.get(33)?,
+        say_again: time(row, 34)?,
     })
 }
 
@@ -437,6 +458,7 @@ fn row<'e>(e: &'e Entry, problems: Option<&'e str>) -> [ValueRef<'e>; COUNT] {
         e.answer.as_deref().map_or(ValueRef::Null, text),
         whole(e.told_parked),
         whole(e.row_gone),
+        time(e.say_again),
     ]
 }
 

@@ -32,6 +32,7 @@ CREATE TABLE orders (
     attempts       INTEGER NOT NULL DEFAULT 0,
     failing_since  INTEGER,
     unanswered     INTEGER NOT NULL DEFAULT 0,   -- a request of ours may still be on its way
+    say_again      INTEGER,                      -- … until then: a success before it does not count for good
     problems       TEXT,                         -- why parked (JSON)
     parked_by      TEXT CHECK (parked_by IN ('mapping', 'brani', 'person')),
     missing_since  INTEGER,                      -- first look-up that did not find the row
@@ -95,9 +96,9 @@ CREATE TABLE events (
     done           INTEGER,
     PRIMARY KEY (general, id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX events_new ON events (code, at, id) WHERE state IN ('new', 'stuck');
+CREATE INDEX events_new ON events (code, id) WHERE state IN ('new', 'stuck');
 CREATE INDEX events_held ON events (id) WHERE held = 1;
-CREATE INDEX events_code ON events (code, at, id);
+CREATE INDEX events_code ON events (code, id);
 CREATE INDEX events_done ON events (done) WHERE done IS NOT NULL;
 
 -- How far each webhook's listing has been read.

@@ -325,7 +325,7 @@ fn at_brani(known: Entry, look: Look<'_>, rules: &Rules, when: &When) -> Verdict
             news: News::Unchanged,
         };
     }
-    if differs || status_news || entry.agreed.owed || entry.unanswered {
+    if differs || status_news || entry.agreed.owed || entry.fate_unknown() {
         want(
             &mut entry,
             &mapped,

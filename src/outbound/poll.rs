@@ -557,11 +557,12 @@ fn keep(
             entry.fields = now.fields;
             entry.status_event = now.status_event;
             entry.unanswered = now.unanswered;
+            entry.say_again = now.say_again;
             entry.sent_at = now.sent_at;
             entry.answer = now.answer;
             let agreed = !diff::is_shop_news(&entry, entry.row_status.clone().as_ref())
                 && !entry.agreed.owed
-                && !entry.unanswered;
+                && !entry.fate_unknown();
             if entry.state == State::Waiting && entry.wanted == entry.sent && entry.wanted.is_some() && agreed
             {
                 entry.state = State::Sent;

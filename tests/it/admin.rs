@@ -324,6 +324,7 @@ fn event(id: i64, code: &str, state: &str) -> Event {
         code: Some(OrderCode::from(code)),
         creation: "2026-03-05 10:00:00".into(),
         at: ago(1000 - id),
+        received: ago(1000 - id),
         status: Some(StatusId(-3)),
         package_number: None,
         text: Some("Jana Nováková, +420 777 123 456".into()),

@@ -14,7 +14,7 @@ use crate::ledger::orders::{self, Due, Entry, Lane, State};
 use crate::locks::Guard;
 use crate::mapping;
 use crate::status::{Decision, Found, Why, decide};
-use crate::types::{OrderCode, PayloadHash, ShopStatus, StatusId};
+use crate::types::{EventId, OrderCode, PayloadHash, ShopStatus, StatusId};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,7 @@ pub(super) struct Ready {
     pub status: Option<StatusId>,
     pub intent: Option<ShopStatus>,
     pub writing: Option<ShopStatus>,
-    pub newest_event: Option<(Timestamp, i64)>,
+    pub newest_event: Option<(Timestamp, EventId)>,
     /// Events that this request answers (the shop's protected status against them).
     pub protected: Vec<i64>,
     pub why: Why,
@@ -142,7 +142,7 @@ pub(super) struct Begun {
     status: Option<StatusId>,
     intent: Option<ShopStatus>,
     writing: Option<ShopStatus>,
-    newest_event: Option<(Timestamp, i64)>,
+    newest_event: Option<(Timestamp, EventId)>,
     protected: Vec<i64>,
     why: Why,
     lane: Lane,
@@ -202,7 +202,7 @@ pub(super) fn begin(
         .filter(|event| {
             !entry
                 .agreed
-                .is_echo(event.status, &time::readings(&event.creation))
+                .is_echo(event.status, &time::moments(&event.creation, event.received))
         })
         .collect();
     let newest = heard.last().copied();
@@ -215,9 +215,10 @@ pub(super) fn begin(
         in_doubt: newest.is_some_and(|event| {
             entry
                 .agreed
-                .in_doubt(entry.unanswered, &time::readings(&event.creation))
+                .in_doubt(entry.unanswered, &time::moments(&event.creation, event.received))
         }),
-        content_differs: entry.sent != Some(hash),
+        // Where the fate of a request is not known, neither is what Brani has.
+        content_differs: entry.sent != Some(hash) || entry.fate_unknown(),
     };
     match decide(&entry.agreed, &found) {
         Decision::Send { status, intent, why } => {
@@ -244,7 +245,7 @@ pub(super) fn begin(
             let lane = entry.lane;
             entry.agreed.before_send(status, now);
             orders::change(connection, before, &entry)?;
-            let newest_event = events.last().map(|event| (event.at, event.id.0));
+            let newest_event = events.last().map(|event| (event.at, event.id));
             Ok(Some(Begun {
                 code: entry.code,
                 order: row.order,
@@ -296,12 +297,9 @@ fn status_events(connection: &Connection, entry: &Entry) -> Result<Vec<Event>, L
     if !entry.agreed.known
         && let Some(newest) = inbox::newest_status(connection, &entry.code)?
     {
-        let dealt_with = entry
-            .status_event
-            .is_some_and(|mark| (newest.at, newest.id.0) <= mark);
-        if !dealt_with && !events.iter().any(|event| event.id == newest.id) {
+        if !entry.has_dealt_with(newest.id) && !events.iter().any(|event| event.id == newest.id) {
             events.push(newest);
-            events.sort_by_key(|event| (event.at, event.id));
+            events.sort_by_key(|event| event.id);
         }
     }
     Ok(events)

@@ -280,20 +280,27 @@ fn mark_one(connection: &Connection, sent: &Sent, key: &FieldKey) -> Result<(), 
     entry
         .agreed
         .after_send(ready.status, ready.intent.as_ref(), ready.writing.clone(), now);
-    entry.status_event = entry.status_event.max(ready.newest_event);
+    if let Some((created, event)) = ready.newest_event {
+        entry.deal_with(created, event);
+    }
     entry.sent = Some(hash);
     entry.fields = Some(mapping::field_hashes(&ready.order, key));
     entry.sent_at = Some(now);
     entry.answer = Some("accepted".into());
     entry.attempts = 0;
     entry.failing_since = None;
+    entry.say_again = entry.say_again.filter(|at| now < *at);
     let newer_wanted =
         !diff::is_settled_by(&entry, hash) || diff::is_shop_news(&entry, entry.row_status.as_ref());
     if entry.unanswered {
-        // An earlier request may still land behind this one: say it once more.
         entry.unanswered = false;
+        entry.say_again = Some(later(now, SAY_AGAIN));
+    }
+    if let Some(at) = entry.say_again {
+        // An earlier request may still land behind this one: say it once more, not before it must have landed,
+        // whatever else is said meanwhile.
         entry.agreed.owed = true;
-        entry.due = if newer_wanted { now } else { later(now, SAY_AGAIN) };
+        entry.due = if newer_wanted { now } else { at };
         entry.state = State::Waiting;
         entry.lane = Lane::Update;
     } else if newer_wanted && entry.state == State::Waiting {
