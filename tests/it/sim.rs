@@ -10,24 +10,49 @@ mod shop;
 mod world;
 
 use history::run;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use world::Mutation;
 
 /// Seeds that found a fault once.
-const SEEDS_THAT_FAILED: &[u64] = &[20, 24, 28, 35, 41, 48, 49];
+const SEEDS_THAT_FAILED: &[u64] = &[20, 24, 28, 35, 41, 48, 49, 94, 171, 360, 410];
 
-fn histories(seeds: impl Iterator<Item = u64>) {
-    let mut bad = Vec::new();
-    let mut count = 0;
-    for seed in seeds {
-        count += 1;
-        if let Err(what) = run(seed, None, false) {
-            println!("seed {seed}: {what}");
-            bad.push(seed);
+/// How many histories the normal run tells.
+const COUNT: u64 = 300;
+
+/// Tells these histories, several at once, and says which are wrong.
+fn wrong(seeds: Range<u64>, tell: impl Fn(u64) -> Result<(), String> + Sync) -> Vec<u64> {
+    let next = AtomicU64::new(seeds.start);
+    let bad = Mutex::new(Vec::new());
+    let width = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..width {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    if let Err(what) = tell(seed) {
+                        println!("seed {seed}: {what}");
+                        bad.lock().unwrap().push(seed);
+                    }
+                }
+            });
         }
-    }
+    });
+    let mut bad = bad.into_inner().unwrap();
+    bad.sort_unstable();
+    bad
+}
+
+fn histories(seeds: Range<u64>) {
+    let count = seeds.end - seeds.start;
+    let bad = wrong(seeds, |seed| run(seed, None, false));
     assert!(
         bad.is_empty(),
-        "{} of {count} histories are wrong; replay one: BRANI_SYNC_SIM_SEED={} cargo test --test it sim::one_seed -- --nocapture",
+        "{} of {count} histories are wrong: {bad:?}; replay one: BRANI_SYNC_SIM_SEED={} cargo test --test it sim::one_seed -- --nocapture",
         bad.len(),
         bad[0]
     );
@@ -38,13 +63,15 @@ fn both_sides_agree_in_every_history() {
     let count = std::env::var("BRANI_SYNC_SIM_COUNT")
         .ok()
         .and_then(|count| count.parse().ok())
-        .unwrap_or(40);
+        .unwrap_or(COUNT);
     histories(0..count);
 }
 
 #[test]
 fn seeds_that_failed_once_hold() {
-    histories(SEEDS_THAT_FAILED.iter().copied());
+    for seed in SEEDS_THAT_FAILED {
+        histories(*seed..*seed + 1);
+    }
 }
 
 #[test]
@@ -63,29 +90,50 @@ fn both_sides_agree_in_ten_thousand_histories() {
     histories(1_000_000..1_010_000);
 }
 
-/// Deliberate faults that the checks must notice.
-const MUTATIONS: &[Mutation] = &[
-    Mutation::NoOverlap,
-    Mutation::CursorBeforeEnd,
-    Mutation::NewestHashForSent,
-    Mutation::NoProtect,
-    Mutation::ShortPage,
-    Mutation::MappedStatuses,
-    Mutation::NumbersLate,
-    Mutation::NoDrain,
-    Mutation::ForgetWriting,
-    Mutation::ForgetOwed,
-    Mutation::ForgetUnanswered,
-    Mutation::Unlocked,
+/// Deliberate faults that the checks must notice, each with a seed that notices it. The fault is added to a history
+/// that is right without it.
+const MUTATIONS: &[(Mutation, u64)] = &[
+    (Mutation::NoOverlap, 0),
+    (Mutation::CursorBeforeEnd, 404),
+    (Mutation::NewestHashForSent, 0),
+    (Mutation::NoProtect, 2),
+    (Mutation::ShortPage, 0),
+    (Mutation::MappedStatuses, 2),
+    (Mutation::NumbersLate, 0),
+    (Mutation::NoDrain, 0),
+    (Mutation::ForgetWriting, 202),
+    (Mutation::ForgetOwed, 32),
+    (Mutation::ForgetUnanswered, 30),
+    (Mutation::Unlocked, 26),
 ];
 
 #[test]
-#[ignore = "minutes; each fault gets five hundred histories"]
 fn every_deliberate_fault_is_noticed() {
+    for (mutation, seed) in MUTATIONS {
+        run(*seed, Some(Mutation::Nothing), false).unwrap();
+        assert!(
+            run(*seed, Some(*mutation), false).is_err(),
+            "seed {seed} does not notice {mutation:?}; find another: cargo test --test it sim::which_seeds -- --ignored --nocapture"
+        );
+    }
+}
+
+#[test]
+#[ignore = "looks through five hundred histories for each deliberate fault"]
+fn which_seeds_notice_the_deliberate_faults() {
     let mut unnoticed = Vec::new();
-    for mutation in MUTATIONS {
-        match (0..500).find(|seed| run(*seed, Some(*mutation), false).is_err()) {
-            Some(seed) => println!("{mutation:?} is noticed by seed {seed}"),
+    for (mutation, _) in MUTATIONS {
+        let step = 16;
+        let found = (0..500_u64).step_by(16).find_map(|from| {
+            let noticed = wrong(from..(from + step).min(500), |seed| {
+                run(seed, Some(*mutation), false)
+            });
+            noticed
+                .into_iter()
+                .find(|seed| run(*seed, Some(Mutation::Nothing), false).is_ok())
+        });
+        match found {
+            Some(seed) => println!("(Mutation::{mutation:?}, {seed}),"),
             None => unnoticed.push(*mutation),
         }
     }

@@ -102,6 +102,12 @@ impl World {
             return;
         }
         let code = codes[self.rng.random_range(0..codes.len())].clone();
+        self.packs(&code);
+    }
+
+    /// Somebody packs this order.
+    fn packs(&mut self, code: &str) {
+        let code = code.to_owned();
         let now = self.now();
         if self.plan.echoes {
             // Who acts around one of our requests that makes events cannot be told from its echo.
@@ -135,6 +141,14 @@ impl World {
         self.brani.packer.insert(code.clone(), (status, now));
         self.tell(|| format!("packer: `{code}` is {status}"));
         self.happen(&code, "status_change", Some(status), None);
+    }
+
+    /// Somebody packs this order while a request of ours is on its way.
+    fn crossing(&mut self, code: &str) {
+        let rate = self.plan.crossing;
+        if self.brani.orders.contains_key(code) && self.chance(rate) {
+            self.packs(code);
+        }
     }
 
     /// A request of ours arrives, perhaps long after it left.
@@ -275,7 +289,10 @@ impl Flight {
             let mut world = self.shared.get();
             let echoes = world.plan.echoes;
             (
-                !echoes && !world.calm && world.rng.random_bool(0.3),
+                !echoes && !world.calm && {
+                    let late = world.plan.late;
+                    world.rng.random_bool(late)
+                },
                 world.rng.random_bool(0.5),
             )
         };
@@ -330,6 +347,7 @@ impl Service for ModelService {
             }
         };
         self.shared.latency().await;
+        self.shared.get().crossing(&code);
         let cursed = self.shared.get().brani.cursed.get(&code).copied();
         let fate = self.fate();
         match (cursed, &fate) {
@@ -356,6 +374,7 @@ impl Service for ModelService {
             Fate::Good => {
                 flight.apply();
                 self.shared.latency().await;
+                self.shared.get().crossing(&code);
                 flight.answered = true;
                 let mut world = self.shared.get();
                 world.answered(&code, &flight.content, status);

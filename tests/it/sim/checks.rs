@@ -1,7 +1,7 @@
 //! What must hold, whatever people, networks and crashes do: the invariants of the design, checked at every step.
 
 use super::shop::{self, Row, STORNO};
-use super::world::World;
+use super::world::{Mutation, World};
 use brani_sync::types::StatusId;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ struct Sent {
     last: Option<Last>,
     /// Requests that may repeat what Brani has, because one was not answered.
     repeats: u8,
+    /// The first success after it; what follows within five minutes does not count for good.
+    said: Option<Timestamp>,
 }
 
 /// The memory of the checks.
@@ -37,25 +39,48 @@ pub struct Checks {
     pub moves: u64,
     /// The ledger's file.
     pub ledger: PathBuf,
+    /// A look into it, until the file is another one.
+    pub looks: Option<rusqlite::Connection>,
 }
 
 /// Clocks and whole seconds.
 const SLACK: SignedDuration = SignedDuration::from_secs(3);
 
 impl World {
+    /// A deliberate fault that shows in the ledger.
+    pub fn tamper(&self) {
+        let sql = match self.mutation {
+            Some(Mutation::NewestHashForSent) => "UPDATE orders SET sent_hash = wanted_hash WHERE known = 1",
+            Some(Mutation::ForgetWriting) => "UPDATE orders SET writing = NULL",
+            Some(Mutation::ForgetOwed) => "UPDATE orders SET owed = 0",
+            Some(Mutation::ForgetUnanswered) => {
+                "UPDATE orders SET unanswered = 0, owed = 0, window_to = coalesce(window_to, window_from)"
+            }
+            _ => return,
+        };
+        let _ = rusqlite::Connection::open(&self.checks.ledger)
+            .and_then(|connection| connection.execute(sql, []));
+    }
+
     fn row(&self, code: &str) -> Option<&Row> {
         self.shop.rows.get(code).or_else(|| self.shop.removed.get(code))
     }
 
+    /// A number that the ledger keeps of an order.
+    fn kept(&mut self, column: &str, code: &str) -> Option<i64> {
+        let checks = &mut self.checks;
+        if checks.looks.is_none() {
+            let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+            checks.looks = rusqlite::Connection::open_with_flags(&checks.ledger, flags).ok();
+        }
+        let sql = format!("SELECT {column} FROM orders WHERE code = ?1");
+        let mut statement = checks.looks.as_ref()?.prepare_cached(&sql).ok()?;
+        statement.query_row([code], |row| row.get(0)).ok()
+    }
+
     /// When the request that leaves now was decided.
-    fn decided(&self, code: &str) -> Timestamp {
-        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let from = rusqlite::Connection::open_with_flags(&self.checks.ledger, flags).and_then(|connection| {
-            connection.query_row("SELECT window_from FROM orders WHERE code = ?1", [code], |row| {
-                row.get(0)
-            })
-        });
-        Timestamp::from_millisecond(from.unwrap_or(0)).unwrap()
+    fn decided(&mut self, code: &str) -> Timestamp {
+        Timestamp::from_millisecond(self.kept("window_from", code).unwrap_or(0)).unwrap()
     }
 
     /// The newest complete drain begun before a moment.
@@ -238,7 +263,10 @@ impl World {
         let text = format!("answered: `{code}` {content}");
         self.tell(|| text);
         if let Some(sent) = self.checks.sent.get_mut(code) {
-            sent.repeats = sent.repeats.saturating_sub(1);
+            let said = *sent.said.get_or_insert(now);
+            if sent.repeats == 2 || now.duration_since(said) >= SignedDuration::from_mins(5) {
+                sent.repeats = sent.repeats.saturating_sub(1);
+            }
             if let Some(last) = &mut sent.last {
                 last.answered = Some(now);
                 last.status = status;
@@ -250,6 +278,7 @@ impl World {
     pub fn left_unanswered(&mut self, code: &str) {
         let sent = self.checks.sent.entry(code.to_owned()).or_default();
         sent.repeats = 2;
+        sent.said = None;
     }
 
     /// An order is deleted at Brani.
@@ -401,14 +430,7 @@ impl World {
         }
     }
 
-    fn known(&self, code: &str) -> bool {
-        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        rusqlite::Connection::open_with_flags(&self.checks.ledger, flags)
-            .and_then(|connection| {
-                connection.query_row("SELECT known FROM orders WHERE code = ?1", [code], |row| {
-                    row.get(0)
-                })
-            })
-            .unwrap_or(false)
+    fn known(&mut self, code: &str) -> bool {
+        self.kept("known", code) == Some(1)
     }
 }

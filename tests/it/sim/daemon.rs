@@ -178,13 +178,13 @@ impl Daemon {
         let drain = Drain::new(wanted, true);
         tasks.spawn(fuse.clone().guard(read_loop(context.clone(), false)));
         tasks.spawn(fuse.clone().guard(read_loop(context.clone(), true)));
-        tasks.spawn(fuse.clone().guard(send_loop(context.clone())));
+        tasks.spawn(fuse.clone().guard(send_loop(context.clone(), shared.clone())));
         tasks.spawn(
             fuse.clone()
                 .guard(drain_loop(context.clone(), drain, shared.clone())),
         );
-        tasks.spawn(fuse.clone().guard(apply_loop(context.clone())));
-        tasks.spawn(fuse.clone().guard(schedule(context.clone())));
+        tasks.spawn(fuse.clone().guard(apply_loop(context.clone(), shared.clone())));
+        tasks.spawn(fuse.clone().guard(schedule(context.clone(), shared.clone())));
         Self { tasks, context, fuse }
     }
 
@@ -210,18 +210,20 @@ impl Daemon {
 }
 
 /// Scheduled rings.
-async fn schedule(context: Context) {
+async fn schedule(context: Context, shared: Shared) {
     let bells = &context.bells;
     bells.drain.ring();
     bells.poll.ring();
     bells.apply.ring();
     bells.send.ring();
-    let mut turn = 0_u32;
+    let mut drain = context.now();
     loop {
-        tokio::time::sleep(Duration::from_secs(30)).await;
-        turn += 1;
+        // When all is calm it need not look so often.
+        let calm = shared.get().calm;
+        tokio::time::sleep(Duration::from_secs(if calm { 120 } else { 30 })).await;
         bells.poll.ring();
-        if turn.is_multiple_of(10) {
+        if context.now().duration_since(drain).as_secs() >= 300 {
+            drain = context.now();
             bells.drain.ring();
         }
     }
@@ -279,13 +281,14 @@ async fn read_loop(context: Context, whole: bool) {
     }
 }
 
-async fn send_loop(context: Context) {
+async fn send_loop(context: Context, shared: Shared) {
     let bells = &context.bells;
     let sender = Sender::default();
     let stop = CancellationToken::new();
     let mut at = None;
     loop {
         rung(&context, &bells.send, at).await;
+        shared.get().tamper();
         let pass = bells.send.begin();
         match sender.pass(&context, &stop).await {
             Ok(report) => {
@@ -335,13 +338,14 @@ async fn drain_loop(context: Context, drain: Drain, shared: Shared) {
     }
 }
 
-async fn apply_loop(context: Context) {
+async fn apply_loop(context: Context, shared: Shared) {
     let bells = &context.bells;
     let apply = Apply::default();
     let stop = CancellationToken::new();
     let mut at = None;
     loop {
         rung(&context, &bells.apply, at).await;
+        shared.get().tamper();
         let pass = bells.apply.begin();
         match apply.pass(&context, &stop).await {
             Ok(report) => {

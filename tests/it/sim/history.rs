@@ -197,7 +197,8 @@ impl History {
         if world.calm {
             return Instant::now() + Duration::from_secs(3600);
         }
-        Instant::now() + Duration::from_millis(world.rng.random_range(10..30_000))
+        let pace = world.plan.pace * 1000;
+        Instant::now() + Duration::from_millis(world.rng.random_range(10..pace))
     }
 
     async fn start(&mut self) {
@@ -224,6 +225,8 @@ impl History {
         self.open_windows();
         let (wait, fate) = {
             let mut world = self.shared.get();
+            // Whoever looks on would keep the file from being moved and copied.
+            world.checks.looks = None;
             let wait = if world.rng.random_bool(0.7) {
                 5
             } else {
@@ -288,23 +291,9 @@ impl History {
         }
     }
 
-    /// A deliberate fault that shows in the ledger.
-    fn tamper(&self) {
-        let sql = match self.shared.get().mutation {
-            Some(Mutation::NewestHashForSent) => "UPDATE orders SET sent_hash = wanted_hash WHERE known = 1",
-            Some(Mutation::ForgetWriting) => "UPDATE orders SET writing = NULL",
-            Some(Mutation::ForgetOwed) => "UPDATE orders SET owed = 0",
-            Some(Mutation::ForgetUnanswered) => {
-                "UPDATE orders SET unanswered = 0, owed = 0, window_to = coalesce(window_to, window_from)"
-            }
-            _ => return,
-        };
-        let _ = rusqlite::Connection::open(&self.path).and_then(|connection| connection.execute(sql, []));
-    }
-
     /// Somebody does something, or something breaks.
     async fn act(&mut self) {
-        self.tamper();
+        self.shared.get().tamper();
         let (dice, push) = {
             let mut world = self.shared.get();
             (world.rng.random_range(0..100), world.rng.random_range(0..4))

@@ -337,6 +337,7 @@ impl Handler for ModelHandler {
         self.away(&code)?;
         {
             let mut world = self.shared.get();
+            world.meddling(&code);
             let now = world.shop_now();
             let unlocked = world.mutation == Some(Mutation::Unlocked);
             let Some(row) = world.shop.rows.get_mut(&code) else {
@@ -384,7 +385,7 @@ impl Handler for ModelHandler {
         self.shared.latency().await;
         let lost = {
             let mut world = self.shared.get();
-            let rate = world.plan.shop_faults;
+            let rate = world.plan.lost_writes;
             world.chance(rate)
         };
         if lost {
@@ -445,6 +446,20 @@ impl World {
             return;
         }
         let code = codes[self.rng.random_range(0..codes.len())].clone();
+        self.works(&code);
+    }
+
+    /// Somebody edits this order between our look at it and our write.
+    fn meddling(&mut self, code: &str) {
+        let rate = self.plan.meddling;
+        if self.shop.rows.contains_key(code) && self.chance(rate) {
+            self.works(code);
+        }
+    }
+
+    /// Somebody edits this order.
+    fn works(&mut self, code: &str) {
+        let code = code.to_owned();
         let now = self.shop_now();
         let true_now = self.now();
         let act = self.rng.random_range(0..100);

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 /// A deliberate fault of the daemon, injected from outside; the checks must notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
+    /// None at all: the same history, to see that only the fault makes it wrong.
+    Nothing,
     /// Reads do not step back behind the cursor.
     NoOverlap,
     /// The cursor moves although the read failed halfway.
@@ -46,6 +48,16 @@ pub enum Mutation {
 pub struct Plan {
     /// Orders at the start.
     pub orders: usize,
+    /// Seconds between what people do, at most.
+    pub pace: u64,
+    /// Packers act while a request for their order is on its way.
+    pub crossing: f64,
+    /// Merchants act between our look at a row and our write.
+    pub meddling: f64,
+    /// Of requests without an answer, those that land late.
+    pub late: f64,
+    /// Of writes into the shop, those that stand and are not confirmed.
+    pub lost_writes: f64,
     /// Orders in one batch.
     pub batch: usize,
     /// Requests in flight.
@@ -84,8 +96,15 @@ impl Plan {
     fn of(rng: &mut SmallRng) -> Self {
         let rate = |rng: &mut SmallRng, rates: &[f64]| rates[rng.random_range(0..rates.len())];
         let echoes = rng.random_bool(0.2);
+        let pace = [30, 30, 10, 4][rng.random_range(0..4)];
+        let most = if rng.random_bool(0.5) { 3 } else { 12 };
         Self {
-            orders: rng.random_range(1..12),
+            orders: rng.random_range(1..most),
+            pace,
+            crossing: rate(rng, &[0.0, 0.0, 0.1, 0.5]),
+            meddling: rate(rng, &[0.0, 0.0, 0.1, 0.5]),
+            late: rate(rng, &[0.0, 0.3, 0.8]),
+            lost_writes: rate(rng, &[0.0, 0.0, 0.05, 0.4]),
             batch: rng.random_range(1..6),
             concurrency: rng.random_range(1..5),
             page: if rng.random_bool(0.5) {
@@ -105,7 +124,8 @@ impl Plan {
             echoes,
             by_written_time: rng.random_bool(0.3),
             live: true,
-            length: Duration::from_secs(rng.random_range(20..50) * 60),
+            // Some forty to a hundred acts.
+            length: Duration::from_secs(rng.random_range(20..50) * pace),
         }
     }
 }
@@ -128,6 +148,7 @@ pub struct World {
     pub checks: Checks,
     /// The first thing that did not hold.
     pub violation: Option<String>,
+    /// When it began, by the runtime's clock.
     started: Instant,
     epoch: Timestamp,
     trace: bool,
@@ -173,16 +194,16 @@ impl Shared {
     pub fn new(seed: u64, mutation: Option<Mutation>, trace: bool) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let mut plan = Plan::of(&mut rng);
-        let nights = [
+        // A summer's day, or around the moment when the clocks are changed.
+        let moments = [
             "2026-06-10T08:00:00Z",
-            "2026-10-25T00:10:00Z",
-            "2026-03-29T00:35:00Z",
+            "2026-10-25T01:00:00Z",
+            "2026-03-29T01:00:00Z",
         ];
-        let night = if rng.random_bool(0.6) {
-            0
-        } else {
-            rng.random_range(0..3)
-        };
+        let moment: usize = [0, 0, 0, 1, 1, 2][rng.random_range(0..6)];
+        let before = plan.length.as_secs().cast_signed();
+        let epoch = moments[moment].parse::<Timestamp>().unwrap()
+            - SignedDuration::from_secs(rng.random_range(0..before));
         if mutation.is_some() {
             // What is not to be judged is left out, so that the fault itself is what is noticed.
             plan.echoes = false;
@@ -196,7 +217,7 @@ impl Shared {
             checks: Checks::default(),
             violation: None,
             started: Instant::now(),
-            epoch: nights[night].parse().unwrap(),
+            epoch,
             trace,
             rng,
         };
