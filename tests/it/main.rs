@@ -9,6 +9,7 @@ mod config;
 mod export;
 mod extras;
 mod extras_flow;
+mod fuzz;
 mod inbound;
 mod init;
 mod mapping;

@@ -591,3 +591,90 @@ fn an_order_that_could_not_be_read_is_parked_with_that_reason_alone() {
     record.order = row(&columns);
     assert!(mapping().map(&record).is_ok());
 }
+
+/// Orders as no shop would write them, ten thousand of them, through the client to a service that holds every one
+/// against the contract.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_orders_of_any_text_are_taken_by_the_service() {
+    use brani_sync::brani::{Service, client::Client};
+    use futures_util::{StreamExt, stream};
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    const COUNT: usize = 10_000;
+    let options = brani_sync::sandbox::Options {
+        requests_max: 0,
+        ..Default::default()
+    };
+    let sandbox = super::sandbox::start(options).await;
+    let token = brani_sync::config::secret::Secret::new("sandbox");
+    let patience = std::time::Duration::from_secs(60);
+    let client = Client::new(
+        &sandbox.base_url(),
+        &token,
+        patience,
+        1e6,
+        super::sandbox::clock(),
+    )
+    .unwrap();
+    client
+        .post_eshop_info(&mapping().dictionaries().info())
+        .await
+        .unwrap();
+
+    // The same orders at every run: a failure can be looked into.
+    let mut runner = TestRunner::deterministic();
+    // A shop that names Brani's own ids itself must name ones that Brani has.
+    let own = |column: &&&str| !["shippingGuid", "paymentMethodGuid", "status.id"].contains(*column);
+    let order_columns: Vec<&str> = ORDER_COLUMNS.iter().filter(own).copied().collect();
+    let item_columns: Vec<&str> = ITEM_COLUMNS.iter().filter(own).copied().collect();
+    let strategy = (
+        proptest::collection::vec((proptest::sample::select(order_columns), value()), 0..4),
+        proptest::collection::vec((proptest::sample::select(item_columns), value()), 0..3),
+        ("\\PC{1,40}", any::<String>(), any::<String>(), any::<String>()),
+    );
+    let mut orders = Vec::new();
+    let mut refused = 0;
+    while orders.len() < COUNT {
+        let (mut order, mut item, (name, note, city, product)) =
+            strategy.new_tree(&mut runner).unwrap().current();
+        order.extend([
+            ("deliveryAddress.fullName", text(&name)),
+            ("notes.customerRemark", text(&note)),
+            ("deliveryAddress.city", text(&city)),
+        ]);
+        item.push(("name", text(&product)));
+        match map(&order, &item) {
+            Ok(mapped) => {
+                let mut order = mapped.order;
+                order.status = mapped.status.map(|id| brani_sync::brani::model::Status { id });
+                orders.push(order);
+            }
+            Err(problems) => {
+                assert!(!problems.is_empty());
+                refused += 1;
+            }
+        }
+        assert!(
+            refused < 100 * COUNT,
+            "hardly anything maps any more: {} of {refused}",
+            orders.len()
+        );
+    }
+    let client = &client;
+    let complaints: Vec<String> = stream::iter(orders)
+        .map(|order| async move {
+            let error = client.upsert(&order).await.err()?;
+            Some(format!("{error:?}: {}", serde_json::to_string(&order).unwrap()))
+        })
+        .buffer_unordered(16)
+        .filter_map(|complaint| async { complaint })
+        .collect()
+        .await;
+    assert!(
+        complaints.is_empty(),
+        "{} of {COUNT} are refused, e.g. {}",
+        complaints.len(),
+        complaints[0]
+    );
+}

@@ -1,0 +1,2 @@
+SELECT `:no`, ":no", 'it''s \' :no', # :no
+ :code /*! STRAIGHT_JOIN */ /*+ hint */ FROM t

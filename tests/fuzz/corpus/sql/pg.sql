@@ -1,0 +1,1 @@
+SELECT $$ :no $$, $tag$ :no $tag$, E'\' :no', a::int, :code, x[1:2], /* a /* b */ :no */ 1
