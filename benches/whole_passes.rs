@@ -9,6 +9,7 @@ mod shop;
 
 use brani_sync::ledger::{Ledger, LedgerError};
 use brani_sync::outbound::poll;
+use brani_sync::sandbox::{Fault, Matcher};
 use futures_util::{StreamExt, stream};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
@@ -30,7 +31,10 @@ fn main() {
             compare(10_000, 9).await;
         }
         if is_wanted("push") {
-            push(2_000, 5).await;
+            push(2_000, 5, None).await;
+        }
+        if is_wanted("slow") {
+            push(2_000, 3, Some(20)).await;
         }
         if is_wanted("idle") {
             idle(9).await;
@@ -104,7 +108,7 @@ fn read_and_join(file: &Path) -> usize {
 }
 
 /// New orders sent and durably marked, against the same bodies posted and forgotten.
-async fn push(orders: usize, rounds: usize) {
+async fn push(orders: usize, rounds: usize, milliseconds: Option<u64>) {
     let mut turns = Turns::default();
     for _ in 0..rounds {
         let world = World::waiting(orders).await;
@@ -112,6 +116,11 @@ async fn push(orders: usize, rounds: usize) {
         let bodies = context.ledger.read(bodies).await.expect("the payloads");
         // Another sandbox: both meet every order for the first time.
         let other = World::new(0).await;
+        for sandbox in [&world.sandbox, &other.sandbox] {
+            if let Some(milliseconds) = milliseconds {
+                sandbox.fault(Fault::Latency { milliseconds }, Matcher::upserts());
+            }
+        }
         let url = other.sandbox.base_url().join("order/upsert").expect("a URL");
         let client = brani_sync::http::client(Duration::from_secs(30)).expect("a client");
         let watch = Watch::start();
@@ -140,7 +149,8 @@ async fn push(orders: usize, rounds: usize) {
         world.sandbox.stop().await;
         other.sandbox.stop().await;
     }
-    turns.tell("send new orders / post the same bodies", orders);
+    let after = milliseconds.map_or(String::new(), |n| format!(", each answered after {n} ms"));
+    turns.tell(&format!("send new orders / post the same bodies{after}"), orders);
 }
 
 fn bodies(connection: &Connection) -> Result<Vec<Vec<u8>>, LedgerError> {

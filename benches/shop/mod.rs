@@ -29,14 +29,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let shop = folder.path().join("shop.db");
         fill(&shop, orders);
-        let quiet = Options {
-            requests_max: 0,
-            keep_bodies: false,
-            ..Options::default()
-        };
-        let sandbox = Sandbox::start(([127, 0, 0, 1], 0).into(), quiet)
-            .await
-            .expect("a free port");
+        let sandbox = quiet_sandbox().await;
         let parts = parts(folder.path(), &shop, &sandbox);
         parts
             .refresh
@@ -73,6 +66,18 @@ impl World {
     }
 }
 
+/// A sandbox that remembers as little as it can.
+pub async fn quiet_sandbox() -> Sandbox {
+    let quiet = Options {
+        requests_max: 0,
+        keep_bodies: false,
+        ..Options::default()
+    };
+    Sandbox::start(([127, 0, 0, 1], 0).into(), quiet)
+        .await
+        .expect("a free port")
+}
+
 fn mark_sent(connection: &Connection) -> Result<(), LedgerError> {
     connection.execute_batch(
         "UPDATE orders SET state = 'sent', sent_hash = wanted_hash, known = 1, shop_status = row_status,
@@ -85,6 +90,14 @@ fn mark_sent(connection: &Connection) -> Result<(), LedgerError> {
 
 /// The parts for this shop, as `run` puts them together, without a way back.
 fn parts(folder: &Path, shop: &Path, sandbox: &Sandbox) -> Parts {
+    let path = write_config(folder, shop, sandbox);
+    let loaded = config::load(&path, &Vec::new).unwrap_or_else(|e| panic!("{:?}", e.problems));
+    let ledger = Ledger::open(&loaded.ledger_path(), "bench").expect("a new ledger");
+    assemble::parts(&loaded, ledger, false, false).expect("the configuration is right")
+}
+
+/// The demo's configuration for this shop, without a way back.
+pub fn write_config(folder: &Path, shop: &Path, sandbox: &Sandbox) -> PathBuf {
     let path = folder.join("bench.toml");
     let text = CONFIG.split("[writeback]").next().unwrap_or_default();
     let text = text
@@ -93,9 +106,7 @@ fn parts(folder: &Path, shop: &Path, sandbox: &Sandbox) -> Parts {
         .replace("{shop}", &shop.display().to_string())
         .replace("{ledger}", &folder.join("ledger.db").display().to_string());
     std::fs::write(&path, text).expect("the folder is writable");
-    let loaded = config::load(&path, &Vec::new).unwrap_or_else(|e| panic!("{:?}", e.problems));
-    let ledger = Ledger::open(&loaded.ledger_path(), "bench").expect("a new ledger");
-    assemble::parts(&loaded, ledger, false, false).expect("the configuration is right")
+    path
 }
 
 /// Orders one minute apart, the newest an hour old.
@@ -172,15 +183,40 @@ impl Watch {
 
 /// User and system time of this process, in ticks of 10 ms: measure seconds with it.
 fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let ticks: u64 = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .skip(11)
+    stat(std::process::id()).cpu
+}
+
+/// What `/proc` says of a process.
+pub struct Stat {
+    /// User and system time, in ticks of 10 ms.
+    pub cpu: Duration,
+    /// It has ended and waits to be collected.
+    pub ended: bool,
+}
+
+/// Looks at a process.
+pub fn stat(process: u32) -> Stat {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("Linux");
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ended = fields.next() == Some("Z");
+    let ticks: u64 = fields
+        .skip(10)
         .take(2)
         .map(|ticks| ticks.parse::<u64>().expect("a number"))
         .sum();
-    Duration::from_millis(ticks * 10)
+    Stat {
+        cpu: Duration::from_millis(ticks * 10),
+        ended,
+    }
+}
+
+/// The most memory that a process had at once, in KiB; 0 when it has ended.
+pub fn peak_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB"))
+        .and_then(|number| number.trim().parse().ok())
+        .unwrap_or(0)
 }

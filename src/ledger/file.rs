@@ -167,6 +167,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, LedgerError> {
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
+             PRAGMA wal_autocheckpoint = 4000;
              PRAGMA journal_size_limit = 67108864;",
         )
         .map_err(|error| broken(path, error))?;

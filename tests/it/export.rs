@@ -4,8 +4,8 @@ use brani_sync::clock::SystemClock;
 use brani_sync::config::secret::Secret;
 use brani_sync::config::{Cursor, Records, SourceKind};
 use brani_sync::source::export::{ExportSource, Setup};
-use brani_sync::source::{Read, ReadEnd, Record, Source, SourceError};
-use brani_sync::types::OrderCode;
+use brani_sync::source::{Known, Read, ReadEnd, Record, Source, SourceError};
+use brani_sync::types::{OrderCode, RowHash};
 use indexmap::IndexMap;
 use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
@@ -138,6 +138,103 @@ async fn read_since(
     };
     let (end, records) = tokio::join!(source.read(Read { since }, sender), collect);
     (records, end)
+}
+
+/// Knows these orders in whatever form; remembers what it was asked for.
+struct Knows(Vec<&'static str>, std::sync::Mutex<Vec<(OrderCode, RowHash)>>);
+
+impl Known for Knows {
+    fn known(&self, sealed: &[(OrderCode, RowHash)]) -> Vec<bool> {
+        self.1.lock().unwrap().extend_from_slice(sealed);
+        sealed
+            .iter()
+            .map(|(code, _)| self.0.contains(&code.as_str()))
+            .collect()
+    }
+}
+
+/// What is handed over to somebody who knows these orders, and what he was asked.
+async fn read_knowing(
+    source: &ExportSource,
+    known: &[&'static str],
+) -> (Vec<Record>, ReadEnd, Vec<(OrderCode, RowHash)>) {
+    let knows = Arc::new(Knows(known.to_vec(), std::sync::Mutex::default()));
+    let (sender, mut batches) = mpsc::channel(2);
+    let collect = async {
+        let mut records = Vec::new();
+        while let Some(batch) = batches.recv().await {
+            records.extend(batch);
+        }
+        records
+    };
+    let asking = Arc::clone(&knows) as Arc<dyn Known>;
+    let (end, records) = tokio::join!(source.read_unknown(Read { since: None }, asking, sender), collect);
+    let asked = knows.1.lock().unwrap().clone();
+    (records, end.unwrap(), asked)
+}
+
+#[tokio::test]
+async fn a_known_record_is_counted_and_not_handed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = put(folder.path(), "a.xml", xml(&["1", "2", "3"]));
+    let source = shop(SourceKind::Xml, &url(&path), XML_MAP).open();
+    let (records, end, asked) = read_knowing(&source, &["1", "3"]).await;
+    assert_eq!(codes(&records), ["2"]);
+    assert_eq!(end.records, 3);
+    assert_eq!(asked.len(), 3);
+    assert_eq!(records[0].seal, Some(asked[1].1));
+    let (all, _) = read(&source).await;
+    assert_eq!(codes(&all), ["1", "2", "3"]);
+    let looked_up = source.lookup(&["2".into()]).await.unwrap();
+    assert_eq!(looked_up[0].seal, records[0].seal);
+}
+
+#[tokio::test]
+async fn an_order_that_stands_twice_is_handed_over_twice_though_one_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = put(folder.path(), "a.xml", xml(&["1", "2", "1"]));
+    let (records, end, _) = read_knowing(&shop(SourceKind::Xml, &url(&path), XML_MAP).open(), &["1", "2"]).await;
+    assert_eq!(codes(&records), ["1", "1"]);
+    assert_eq!(end.records, 3);
+}
+
+#[tokio::test]
+async fn any_change_of_a_record_changes_its_seal_and_a_neighbour_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = put(folder.path(), "a.xml", xml(&["1", "2"]));
+    let (_, _, before) = read_knowing(&shop(SourceKind::Xml, &url(&before), XML_MAP).open(), &[]).await;
+    for (old, new) in [
+        ("1 234,50", "1 234,60"),
+        ("1.500", "1.600"),
+        ("<CODE/>", "<CODE>x</CODE>"),
+        ("<ORDER_ID>1</ORDER_ID>", "<ORDER_ID>1</ORDER_ID><NEW/>"),
+        ("<TYPE>product</TYPE>", "<TYPE x=\"1\">product</TYPE>"),
+    ] {
+        let changed = xml(&["1", "2"]).replacen(old, new, 1);
+        let path = put(folder.path(), "b.xml", changed);
+        let (_, _, after) = read_knowing(&shop(SourceKind::Xml, &url(&path), XML_MAP).open(), &[]).await;
+        assert_ne!(after[0].1, before[0].1, "{new}");
+        assert_eq!(after[1].1, before[1].1, "{new}");
+    }
+}
+
+#[tokio::test]
+async fn an_item_row_of_a_csv_changes_the_seal_of_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut seals = Vec::new();
+    for amount in ["1", "2"] {
+        let text = format!("code;price;itemCode;itemAmount\n1;10;A;1\n1;10;B;{amount}\n");
+        let path = put(folder.path(), "a.csv", text);
+        let map = [
+            ("code", "{{ code }}"),
+            ("items.code", "{{ itemCode }}"),
+            ("items.amount", "{{ itemAmount }}"),
+        ];
+        let shop = shop(SourceKind::Csv, &url(&path), &map);
+        let (_, _, asked) = read_knowing(&shop.open(), &[]).await;
+        seals.push(asked[0].1);
+    }
+    assert_ne!(seals[0], seals[1]);
 }
 
 async fn read(source: &ExportSource) -> (Vec<Record>, Result<ReadEnd, SourceError>) {

@@ -6,6 +6,7 @@ mod browser;
 mod cli;
 mod client;
 mod config;
+mod cost;
 mod export;
 mod extras;
 mod extras_flow;

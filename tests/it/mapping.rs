@@ -40,7 +40,7 @@ fn mapping_of(text: &str) -> Mapping {
     )
 }
 
-fn mapping() -> &'static Mapping {
+pub fn mapping() -> &'static Mapping {
     static MAPPING: std::sync::LazyLock<Mapping> = std::sync::LazyLock::new(|| mapping_of(LISTS));
     &MAPPING
 }
@@ -100,6 +100,14 @@ fn record(order: &Columns, items: &[Columns]) -> Record {
         items: items.iter().map(row).collect(),
         seal: None,
     }
+}
+
+pub fn any_record() -> Record {
+    record(&order_columns(), &[item_columns(), item_columns(), item_columns()])
+}
+
+pub fn any_mapped() -> Mapped {
+    mapping().map(&any_record()).unwrap()
 }
 
 fn map(

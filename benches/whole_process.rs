@@ -1,0 +1,188 @@
+//! The real program as a process of its own: wall time, processor time and peak memory of `once` on a large shop.
+//!
+//! `cargo bench --bench whole_process` (100,000 orders; `-- sqlite 1000000` or `-- xml 300000` for others). It makes
+//! its shop itself in a temporary folder; the sandbox runs in this process and is not counted.
+
+#![allow(clippy::print_stdout, reason = "a bench speaks to the person who runs it")]
+
+mod shop;
+
+use brani_sync::sandbox::Sandbox;
+use rusqlite::Connection;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    let kind = arguments.first().map_or("all", String::as_str);
+    let orders = arguments.get(1).and_then(|count| count.parse().ok());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        if matches!(kind, "all" | "sqlite") {
+            sqlite(orders.unwrap_or(100_000)).await;
+        }
+        if matches!(kind, "all" | "xml") {
+            xml(orders.unwrap_or(100_000)).await;
+        }
+    });
+}
+
+/// A SQLite shop: everything new, nothing changed, one order in a hundred changed.
+async fn sqlite(orders: usize) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let shop = folder.path().join("shop.db");
+    shop::fill(&shop, orders);
+    let sandbox = shop::quiet_sandbox().await;
+    let config = shop::write_config(folder.path(), &shop, &sandbox);
+    println!("SQLite shop, {orders} orders");
+    once(&config, &[], orders, "everything is new").await;
+    assert_eq!(sandbox.order_count(), orders);
+    once(&config, &["--sweep"], orders, "nothing changed").await;
+    let changed = Connection::open(&shop)
+        .expect("the shop")
+        .execute(
+            "UPDATE orders SET note = 'Prosím zvonit', updated_at = datetime('now') WHERE id % 100 = 0",
+            [],
+        )
+        .expect("changes");
+    once(&config, &["--sweep"], orders, &format!("{changed} changed")).await;
+}
+
+/// An XML export by the preset: everything new (as far as a dry run goes), everything sent, nothing changed.
+async fn xml(orders: usize) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let export = folder.path().join("export.xml");
+    let bytes = write_export(&export, orders).expect("the folder is writable");
+    let sandbox = shop::quiet_sandbox().await;
+    let config = folder.path().join("bench.toml");
+    std::fs::write(&config, xml_config(folder.path(), &export, &sandbox)).expect("the folder is writable");
+    #[expect(clippy::cast_precision_loss, reason = "megabytes")]
+    let megabytes = bytes as f64 / 1e6;
+    println!("XML export, {orders} orders, {megabytes:.0} MB");
+    once(&config, &[], orders, "everything is new").await;
+    assert_eq!(sandbox.order_count(), orders);
+    let spent = once(&config, &["--sweep"], orders, "nothing changed").await;
+    println!(
+        "  {:.0} MB/s by the wall, {:.0} MB/s by the processor",
+        megabytes / spent.wall.as_secs_f64(),
+        megabytes / spent.cpu.as_secs_f64()
+    );
+}
+
+fn xml_config(folder: &Path, export: &Path, sandbox: &Sandbox) -> String {
+    format!(
+        r#"[brani]
+base_url = "{}"
+token = "sandbox"
+rate_limit = 1000000
+concurrency = 16
+[ledger]
+path = "{}"
+[shop]
+name = "bench"
+[shop.source]
+preset = "shoptet-xml"
+url = "file://{}"
+history = "2020-01-01"
+settle = "0s"
+[[eshop_info.shipping]]
+shop = "Zásilkovna"
+[[eshop_info.payments]]
+shop = "Platba kartou"
+method = "card"
+"#,
+        sandbox.base_url(),
+        folder.join("ledger.db").display(),
+        export.display()
+    )
+}
+
+/// Orders of three goods, as Shoptet writes them: about 2.6 kB each.
+fn write_export(path: &Path, orders: usize) -> std::io::Result<u64> {
+    let mut file = BufWriter::new(File::create(path)?);
+    file.write_all("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<ORDERS>\n".as_bytes())?;
+    let mut text = String::new();
+    for id in 1..=orders {
+        text.clear();
+        let address = format!(
+            "<NAME>Božena Příkladová</NAME><COMPANY></COMPANY><STREET>Příčná</STREET><HOUSENUMBER>{id}/3</HOUSENUMBER>\
+             <CITY>Žďár nad Sázavou</CITY><ZIP>591 01</ZIP><COUNTRY>Česká republika</COUNTRY>"
+        );
+        let (day, hour) = (1 + id % 28, id % 24);
+        let _ = write!(
+            text,
+            "<ORDER>\n<ORDER_ID>{id}</ORDER_ID><CODE>2026{id:07}</CODE><DATE>2026-01-{day:02} {hour:02}:15:12</DATE>\n\
+             <STATUS>Vyřizuje se</STATUS>\n<CURRENCY><CODE>CZK</CODE><EXCHANGE_RATE>1</EXCHANGE_RATE></CURRENCY>\n\
+             <CUSTOMER><EMAIL>zakaznik{id}@example.invalid</EMAIL><PHONE>+420601000001</PHONE>\n<BILLING_ADDRESS>{address}\
+             <COMPANY_ID></COMPANY_ID><VAT_ID></VAT_ID></BILLING_ADDRESS>\n<SHIPPING_ADDRESS>{address}</SHIPPING_ADDRESS>\
+             </CUSTOMER>\n<REMARK>Prosím zabalit jako dárek</REMARK><SHOP_REMARK></SHOP_REMARK><PACKAGE_NUMBER></PACKAGE_NUMBER>\n\
+             <TOTAL_PRICE><WITH_VAT>{total}.50</WITH_VAT><WITHOUT_VAT>{total}</WITHOUT_VAT><PAID>1</PAID>\
+             <PRICE_TO_PAY>{total}.50</PRICE_TO_PAY></TOTAL_PRICE>\n<ORDER_ITEMS>\n",
+            total = 500 + id % 1000
+        );
+        let goods = (0..3).map(|place| ("product", format!("ZBOZI-{:04}", (id * 3 + place) % 4000), "Hrnek s kočkou"));
+        let fees = [
+            ("shipping", String::new(), "Zásilkovna"),
+            ("billing", String::new(), "Platba kartou"),
+        ];
+        for (kind, code, name) in goods.chain(fees) {
+            let _ = writeln!(
+                text,
+                "<ITEM><TYPE>{kind}</TYPE><CODE>{code}</CODE><NAME>{name}</NAME><VARIANT_NAME></VARIANT_NAME><AMOUNT>1.000</AMOUNT>\
+                 <UNIT>ks</UNIT><WEIGHT>0.350</WEIGHT><EAN></EAN><MANUFACTURER></MANUFACTURER><SUPPLIER></SUPPLIER>\
+                 <UNIT_PRICE><WITH_VAT>129.90</WITH_VAT><WITHOUT_VAT>107.36</WITHOUT_VAT><VAT_RATE>21</VAT_RATE></UNIT_PRICE>\
+                 <TOTAL_PRICE><WITH_VAT>129.90</WITH_VAT><WITHOUT_VAT>107.36</WITHOUT_VAT><VAT_RATE>21</VAT_RATE></TOTAL_PRICE></ITEM>"
+            );
+        }
+        text.push_str("</ORDER_ITEMS>\n</ORDER>\n");
+        file.write_all(text.as_bytes())?;
+    }
+    file.write_all(b"</ORDERS>\n")?;
+    file.flush()?;
+    Ok(std::fs::metadata(path)?.len())
+}
+
+/// What a process took.
+struct Spent {
+    wall: Duration,
+    cpu: Duration,
+}
+
+/// Runs the program to its end and prints what it took.
+async fn once(config: &Path, more: &[&str], orders: usize, what: &str) -> Spent {
+    let began = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_brani-sync"))
+        .arg("--config")
+        .arg(config)
+        .args(["once", "--quiet"])
+        .args(more)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut peak = 0;
+    // Until it has ended and is not collected yet: its times stand there still, its memory no more.
+    let mut stat = shop::stat(child.id());
+    while !stat.ended {
+        peak = peak.max(shop::peak_kib(child.id()));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        stat = shop::stat(child.id());
+    }
+    let wall = began.elapsed();
+    let code = child.wait().expect("it ended").code();
+    assert_eq!(code, Some(0), "{what}");
+    println!(
+        "  {what}: {:.2} s, {:.2} s of processor ({:.1} µs an order), peak {:.1} MB",
+        wall.as_secs_f64(),
+        stat.cpu.as_secs_f64(),
+        stat.cpu.as_secs_f64() * 1e6 / orders as f64,
+        peak as f64 * 1024.0 / 1e6
+    );
+    Spent { wall, cpu: stat.cpu }
+}
