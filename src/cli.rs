@@ -336,6 +336,8 @@ pub enum SecretCommand {
 pub enum LedgerCommand {
     /// Accept that the ledger now belongs to this configuration
     Accept,
+    /// Say that the ledger is a copy of some time ago: it learns first what was done since
+    Restored,
 }
 
 /// `app …`

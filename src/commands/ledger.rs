@@ -1,4 +1,4 @@
-//! `backup`, `forget`, `ledger accept`: the ledger as a file and as a promise.
+//! `backup`, `forget`, `ledger accept`, `ledger restored`: the ledger as a file and as a promise.
 
 use super::{Failure, Shell, block_on};
 use crate::assemble;
@@ -25,7 +25,11 @@ pub(super) fn backup(shell: &Shell, file: &Path) -> Result<u8, Failure> {
         .mode(0o600)
         .open(file)
         .map_err(|error| Failure::new(1, format!("cannot write `{}`: {error}", file.display())))?;
-    let copied = connection.execute("VACUUM INTO ?1", [file.to_string_lossy()]);
+    // Whoever works with the copy one day must first learn what was done since.
+    let copied = connection
+        .execute("VACUUM INTO ?1", [file.to_string_lossy()])
+        .and_then(|_| rusqlite::Connection::open(file))
+        .and_then(|copy| copy.execute("DELETE FROM meta WHERE name = ?1", [name::LEARNED]));
     if let Err(error) = copied {
         let _ = std::fs::remove_file(file);
         return Err(Failure::new(1, format!("copy the ledger: {error}")));
@@ -71,8 +75,19 @@ pub(super) fn forget(shell: &Shell, code: &str, at_brani: bool) -> Result<u8, Fa
 }
 
 pub(super) fn ledger(shell: &Shell, command: cli::LedgerCommand) -> Result<u8, Failure> {
-    let cli::LedgerCommand::Accept = command;
     let loaded = shell.load()?;
+    if let cli::LedgerCommand::Restored = command {
+        let ledger = Ledger::open(&loaded.ledger_path(), "ledger restored")?;
+        block_on(async {
+            Ok(ledger
+                .write(|connection| cursors::unset(connection, name::LEARNED))
+                .await?)
+        })?;
+        shell
+            .out
+            .line("before anything is sent or written, the next run learns what was done since this ledger was copied");
+        return Ok(0);
+    }
     // A daemon that runs still believes the old identity: it must be stopped.
     let ledger = Ledger::open(&loaded.ledger_path(), "ledger accept")?;
     let identity = assemble::identity(&loaded);

@@ -17,7 +17,12 @@ const ROUNDS_MAX: u32 = 50;
 
 pub(super) fn once(shell: &Shell, dry_run: bool, sweep: bool, quiet: bool) -> Result<u8, Failure> {
     let loaded = shell.load()?;
-    start_log(&loaded);
+    if quiet {
+        // Cron makes a mail of every line.
+        crate::log::start(loaded.config.log.format, "warn");
+    } else {
+        start_log(&loaded);
+    }
     shell.check_secrets(&loaded)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

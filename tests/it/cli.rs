@@ -298,6 +298,18 @@ async fn webhooks_and_eshop_info_are_shown_and_made_right_by_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_cycle_is_silent_when_all_is_well_and_speaks_when_something_is_parked() {
+    let merchant = Merchant::both_ways(Shop::sqlite()).await;
+    merchant.shop.add(&Sale::new(1));
+    let answer = merchant.tell(&["once", "--quiet"]).exits(0);
+    assert_eq!((answer.out.as_str(), answer.err.as_str()), ("", ""));
+    assert_eq!(merchant.brani.order_count(), 1);
+    merchant.shop.add(&Sale::new(2).shipping("posel"));
+    let answer = merchant.tell(&["once", "--quiet"]).exits(2);
+    assert!(answer.out.contains("1 parked"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_are_stored_backups_made_and_papers_printed() {
     let merchant = sent(Shop::sqlite(), 1).await;
     merchant

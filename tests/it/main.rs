@@ -31,6 +31,7 @@ mod source_mysql;
 mod source_postgres;
 mod source_sqlite;
 mod sql_stories;
+mod standby;
 mod support;
 mod systemd;
 mod tidy;

@@ -32,10 +32,19 @@ fn systemd_analyze(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 /// be installed for that, so another stands in for it.
 fn complaints(unit: &str, text: &str, drop_in: Option<&str>, user: bool) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let runnable = text
-        .replace("/usr/bin/brani-sync ", "/bin/true ")
-        .replace("%h/.local/bin/brani-sync ", "/bin/true ");
-    fs::write(folder.path().join(unit), runnable).expect("write the unit");
+    let runnable = |text: &str| {
+        text.replace("/usr/bin/brani-sync ", "/bin/true ")
+            .replace("%h/.local/bin/brani-sync ", "/bin/true ")
+            .replace("/usr/local/lib/brani-sync/hold-lock ", "/bin/true ")
+    };
+    for beside in example_units() {
+        let text = runnable(&read(&format!("examples/{beside}")));
+        fs::write(folder.path().join(beside), text).expect("write the unit beside");
+    }
+    for ours in ["brani-sync.service", "brani-sync@.service"] {
+        fs::write(folder.path().join(ours), runnable(&read(ours))).expect("write the unit beside");
+    }
+    fs::write(folder.path().join(unit), runnable(text)).expect("write the unit");
     if let Some(drop_in) = drop_in {
         let beside = folder.path().join(format!("{unit}.d"));
         fs::create_dir(&beside).expect("make the drop-in's folder");
@@ -69,6 +78,23 @@ fn complaints(unit: &str, text: &str, drop_in: Option<&str>, user: bool) -> Stri
     } else {
         said
     }
+}
+
+/// The units among the examples.
+fn example_units() -> Vec<String> {
+    let entries = fs::read_dir(systemd_folder().join("examples")).expect("the examples' folder");
+    let mut names: Vec<String> = entries
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| name.ends_with(".service") || name.ends_with(".timer"))
+        .collect();
+    names.sort();
+    names
 }
 
 fn exposure_tenths(unit: &str) -> u32 {
@@ -151,6 +177,16 @@ fn every_example_drop_in_loads_without_a_complaint() {
         seen += 1;
     }
     assert!(seen >= 5, "only {seen} drop-ins found");
+}
+
+#[test]
+fn every_example_unit_loads_without_a_complaint() {
+    let units = example_units();
+    assert!(units.len() >= 3, "{units:?}");
+    for unit in units {
+        let text = read(&format!("examples/{unit}"));
+        assert_eq!(complaints(&unit, &text, None, false), "", "{unit}");
+    }
 }
 
 #[test]
