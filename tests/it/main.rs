@@ -26,6 +26,7 @@ mod restart;
 mod sandbox;
 mod sandboxed;
 mod schedule;
+mod security;
 mod sim;
 mod source_mysql;
 mod source_postgres;
