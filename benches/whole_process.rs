@@ -127,7 +127,13 @@ fn write_export(path: &Path, orders: usize) -> std::io::Result<u64> {
              <PRICE_TO_PAY>{total}.50</PRICE_TO_PAY></TOTAL_PRICE>\n<ORDER_ITEMS>\n",
             total = 500 + id % 1000
         );
-        let goods = (0..3).map(|place| ("product", format!("ZBOZI-{:04}", (id * 3 + place) % 4000), "Hrnek s kočkou"));
+        let goods = (0..3).map(|place| {
+            (
+                "product",
+                format!("ZBOZI-{:04}", (id * 3 + place) % 4000),
+                "Hrnek s kočkou",
+            )
+        });
         let fees = [
             ("shipping", String::new(), "Zásilkovna"),
             ("billing", String::new(), "Platba kartou"),

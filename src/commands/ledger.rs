@@ -13,32 +13,67 @@ use std::sync::Arc;
 
 pub(super) fn backup(shell: &Shell, file: &Path) -> Result<u8, Failure> {
     use std::os::unix::fs::OpenOptionsExt;
-    let loaded = shell.load()?;
-    let connection = shell.reader(&loaded)?;
     if file.exists() {
         return Err(Failure::new(1, format!("`{}` exists already", file.display())).hint("choose a new name"));
     }
-    // Made by us, so that nobody else can read it.
-    std::fs::OpenOptions::new()
+    // Made by us, so that nobody else can read it; and opened before root becomes the service's user, who may not
+    // write where root may.
+    let target = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(file)
         .map_err(|error| Failure::new(1, format!("cannot write `{}`: {error}", file.display())))?;
-    // Whoever works with the copy one day must first learn what was done since.
-    let copied = connection
-        .execute("VACUUM INTO ?1", [file.to_string_lossy()])
-        .and_then(|_| rusqlite::Connection::open(file))
-        .and_then(|copy| copy.execute("DELETE FROM meta WHERE name = ?1", [name::LEARNED]));
-    if let Err(error) = copied {
+    let copied = shell.load().and_then(|loaded| copy(shell, &loaded, target));
+    if let Err(failure) = copied {
         let _ = std::fs::remove_file(file);
-        return Err(Failure::new(1, format!("copy the ledger: {error}")));
+        return Err(failure);
     }
     shell.out.done(
         &format!("copied the ledger to `{}`", file.display()),
         &serde_json::json!({"copied": file}),
     );
     Ok(0)
+}
+
+/// A consistent copy, made beside the ledger and handed over whole.
+fn copy(shell: &Shell, loaded: &Loaded, mut target: std::fs::File) -> Result<(), Failure> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let connection = shell.reader(loaded)?;
+    let beside = Beside(
+        loaded
+            .ledger_path()
+            .with_extension(format!("copy-{}", std::process::id())),
+    );
+    let failed = |what: &str, error: &dyn std::fmt::Display| Failure::new(1, format!("{what}: {error}"));
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside.0)
+        .map_err(|error| {
+            failed(&format!("make `{}`", beside.0.display()), &error)
+                .hint("the copy is made beside the ledger first: run as the service's user or as root")
+        })?;
+    // Whoever works with the copy one day must first learn what was done since.
+    connection
+        .execute("VACUUM INTO ?1", [beside.0.to_string_lossy()])
+        .and_then(|_| rusqlite::Connection::open(&beside.0))
+        .and_then(|copy| copy.execute("DELETE FROM meta WHERE name = ?1", [name::LEARNED]))
+        .map_err(|error| failed("copy the ledger", &error))?;
+    std::fs::File::open(&beside.0)
+        .and_then(|mut from| std::io::copy(&mut from, &mut target))
+        .and_then(|_| target.sync_all())
+        .map_err(|error| failed("write the copy", &error))
+}
+
+/// A file that goes with its use.
+struct Beside(std::path::PathBuf);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 pub(super) fn forget(shell: &Shell, code: &str, at_brani: bool) -> Result<u8, Failure> {
@@ -83,9 +118,10 @@ pub(super) fn ledger(shell: &Shell, command: cli::LedgerCommand) -> Result<u8, F
                 .write(|connection| cursors::unset(connection, name::LEARNED))
                 .await?)
         })?;
-        shell
-            .out
-            .line("before anything is sent or written, the next run learns what was done since this ledger was copied");
+        shell.out.done(
+            "before anything is sent or written, the next run learns what was done since this ledger was copied",
+            &serde_json::json!({"restored": true}),
+        );
         return Ok(0);
     }
     // A daemon that runs still believes the old identity: it must be stopped.

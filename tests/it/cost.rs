@@ -135,7 +135,11 @@ async fn a_statement_is_prepared_once_whatever_it_is_asked_for() {
     let connection = open_reader(&file).unwrap();
     let ask = |number: usize| {
         assert!(inbox::open_of(&connection, &code(number)).unwrap().is_empty());
-        assert!(inbox::newest_status(&connection, &code(number)).unwrap().is_none());
+        assert!(
+            inbox::newest_status(&connection, &code(number))
+                .unwrap()
+                .is_none()
+        );
     };
     ask(1);
     // SQLite's own memory is not counted here; that a statement is made anew shows in its counter.
@@ -145,10 +149,7 @@ async fn a_statement_is_prepared_once_whatever_it_is_asked_for() {
     for number in 0..5 {
         assert!(!statement.exists([code(number).as_str()]).unwrap());
     }
-    assert_eq!(
-        statement.get_status(rusqlite::StatementStatus::RePrepare),
-        0
-    );
+    assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
 }
 
 #[tokio::test]

@@ -193,7 +193,8 @@ async fn a_known_record_is_counted_and_not_handed_over() {
 async fn an_order_that_stands_twice_is_handed_over_twice_though_one_is_known() {
     let folder = tempfile::tempdir().unwrap();
     let path = put(folder.path(), "a.xml", xml(&["1", "2", "1"]));
-    let (records, end, _) = read_knowing(&shop(SourceKind::Xml, &url(&path), XML_MAP).open(), &["1", "2"]).await;
+    let (records, end, _) =
+        read_knowing(&shop(SourceKind::Xml, &url(&path), XML_MAP).open(), &["1", "2"]).await;
     assert_eq!(codes(&records), ["1", "1"]);
     assert_eq!(end.records, 3);
 }

@@ -103,7 +103,10 @@ fn record(order: &Columns, items: &[Columns]) -> Record {
 }
 
 pub fn any_record() -> Record {
-    record(&order_columns(), &[item_columns(), item_columns(), item_columns()])
+    record(
+        &order_columns(),
+        &[item_columns(), item_columns(), item_columns()],
+    )
 }
 
 pub fn any_mapped() -> Mapped {

@@ -10,7 +10,7 @@ use crate::health::times;
 use crate::ledger::LedgerError;
 use crate::ledger::cursors::{self, name};
 use crate::ledger::inbox;
-use crate::ledger::orders::{self, Lane, ParkedBy, State};
+use crate::ledger::orders::{self, Entry, Lane, ParkedBy, State};
 use crate::mapping::{self, Owner, Problem};
 use crate::outbound::weather::backoff;
 use crate::outbound::{diff, poll};
@@ -21,6 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// After a success that followed an unanswered request, the order is said once more: the first one may land late.
 const SAY_AGAIN: Duration = Duration::from_secs(300);
@@ -46,14 +47,26 @@ impl InFlight {
 }
 
 impl Sender {
-    /// One request. What Brani took is handed on to be marked; what it did not is recorded here.
+    /// One request. What Brani took is handed on to be marked; what it did not is recorded here. Once `stop` is asked
+    /// for, no request leaves any more.
     pub(super) async fn deliver(
         &self,
         context: &Context,
         mut ready: Ready,
         flight: &Flight,
         to_mark: &mpsc::UnboundedSender<Sent>,
+        stop: &CancellationToken,
     ) {
+        if stop.is_cancelled() {
+            let code = ready.code.clone();
+            let given_back = give_back(context, &code).await;
+            flight.land([&code], |flown| {
+                if let Err(error) = given_back {
+                    flown.fail(error);
+                }
+            });
+            return;
+        }
         ready.order.status = ready.status.map(|id| Status { id });
         let unclamped = clamp(&mut ready.order, context.now());
         let asked = tokio::time::Instant::now();
@@ -181,14 +194,7 @@ impl Sender {
                 entry.answer = Some(answer.clone());
                 entry.unanswered |= maybe_applied;
                 if !maybe_applied {
-                    // It surely does not stand: the window closes, and nothing is unconfirmed on its account.
-                    if let Some(window) = &mut entry.agreed.window {
-                        window.to = Some(now);
-                    }
-                    if !entry.agreed.known && !entry.unanswered {
-                        entry.agreed.window = None;
-                        entry.agreed.unconfirmed = false;
-                    }
+                    does_not_stand(&mut entry, now);
                 }
                 entry.attempts = entry.attempts.saturating_add(1);
                 let since = *entry.failing_since.get_or_insert(now);
@@ -313,6 +319,34 @@ fn mark_one(connection: &Connection, sent: &Sent, key: &FieldKey) -> Result<(), 
         orders::forget_payload(connection, &ready.code)?;
     }
     orders::change(connection, &before, &entry)
+}
+
+/// A request that surely does not stand: the window closes, and nothing is unconfirmed on its account.
+fn does_not_stand(entry: &mut Entry, now: Timestamp) {
+    if let Some(window) = &mut entry.agreed.window {
+        window.to = Some(now);
+    }
+    if !entry.agreed.known && !entry.unanswered {
+        entry.agreed.window = None;
+        entry.agreed.unconfirmed = false;
+    }
+}
+
+/// An order that was begun and whose request never left.
+async fn give_back(context: &Context, code: &OrderCode) -> Result<(), PassError> {
+    let (code, now) = (code.clone(), context.now());
+    context
+        .ledger
+        .write(move |connection| {
+            let Some(before) = orders::get(connection, &code)? else {
+                return Ok(());
+            };
+            let mut entry = before.clone();
+            does_not_stand(&mut entry, now);
+            orders::change(connection, &before, &entry)
+        })
+        .await?;
+    Ok(())
 }
 
 /// Between 0 and 1, from the order and the moment: spread like chance, and a history can be played again.

@@ -145,7 +145,7 @@ impl Sender {
         let delivering = async {
             let to_mark = to_mark;
             stream::poll_fn(|cx| begun.poll_recv(cx))
-                .map(|ready| self.deliver(context, ready, flight_of, &to_mark))
+                .map(|ready| self.deliver(context, ready, flight_of, &to_mark, stop))
                 .buffer_unordered(context.rules.concurrency.max(1))
                 .for_each(|()| async {})
                 .await;
