@@ -11,6 +11,7 @@ use crate::ledger::{Ledger, orders};
 use crate::sandbox::{Options, Sandbox};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const SHOP: &str = include_str!("demo.sql");
 const CONFIG: &str = include_str!("demo.toml");
@@ -110,8 +111,16 @@ async fn play(shell: &Shell, folder: &Path) -> Result<u8, Failure> {
 
     say("\n3. The accounting program writes the invoice of 2026-1001 into a folder");
     std::fs::write(invoices.join("2026-1001.pdf"), INVOICE)?;
-    pass(&loops).await?;
-    let invoice = sandbox.invoice("2026-1001").unwrap_or_default();
+    let mut invoice = Vec::new();
+    for _ in 0..200 {
+        pass(&loops).await?;
+        invoice = sandbox.invoice("2026-1001").unwrap_or_default();
+        if !invoice.is_empty() {
+            break;
+        }
+        // A missing file is not looked at without a pause.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     say(&format!(
         "   invoice uploaded: {} bytes, for the packer to print; the other orders have none yet, and do not wait",
         invoice.len()
@@ -137,14 +146,22 @@ async fn play(shell: &Shell, folder: &Path) -> Result<u8, Failure> {
 
     say("\n5. The parcel arrives");
     sandbox.set_tracking("2026-1001", "Doručeno", 1.2);
+    tokio::time::sleep(Duration::from_millis(5)).await;
     pass(&loops).await?;
     let parcel: String = shop
-        .query_row("SELECT parcel FROM orders WHERE id = 1", [], |row| row.get(0))
+        .query_row(
+            "SELECT coalesce(parcel, '') FROM orders WHERE id = 1",
+            [],
+            |row| row.get(0),
+        )
         .map_err(sqlite)?;
     say(&format!(
         "   the shop now says: the parcel of 2026-1001 is `{parcel}`"
     ));
-    let clean = !sandbox.in_flight_twice() && sandbox.refused().is_empty() && invoice == INVOICE;
+    let clean = !sandbox.in_flight_twice()
+        && sandbox.refused().is_empty()
+        && invoice == INVOICE
+        && !parcel.is_empty();
     loops.stop().await;
     sandbox.stop().await;
     say("\nEverything was in a temporary folder and is gone. Next: docs/install.md");
