@@ -228,6 +228,14 @@ const CUSTOMS_FIELDS: [&str; 4] = [
     "content_description",
 ];
 
+/// The same as columns of an item.
+const CUSTOMS_COLUMNS: [&str; 4] = [
+    "_customs.content_name_en",
+    "_customs.content_country",
+    "_customs.content_customs_code",
+    "_customs.content_description",
+];
+
 /// Customs data of the items and of the order; none where no column of the kind is there at all.
 fn customs(record: &Record) -> Result<Option<Option<Json>>, Problem> {
     let mut asked = false;
@@ -351,8 +359,8 @@ fn of_item(item: &Row, place: usize, asked: &mut bool) -> Result<Option<(String,
             }
         }
     }
-    for name in CUSTOMS_FIELDS {
-        let Some(value) = item.get(&format!("_customs.{name}")) else {
+    for (column, name) in CUSTOMS_COLUMNS.into_iter().zip(CUSTOMS_FIELDS) {
+        let Some(value) = item.get(column) else {
             continue;
         };
         *asked = true;
