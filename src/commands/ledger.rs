@@ -5,6 +5,7 @@ use crate::assemble;
 use crate::brani::Service;
 use crate::cli;
 use crate::clock::{Clock, SystemClock};
+use crate::config::Loaded;
 use crate::ledger::cursors::{self, name};
 use crate::ledger::{Ledger, orders};
 use crate::types::OrderCode;

@@ -97,7 +97,7 @@ async fn a_broken_configuration_is_exit_78_with_its_line() {
     // A column's name is known once the query has run.
     fs::write(merchant.config(), text.replace("AS email", "AS mail")).expect("a configuration");
     for command in ["once", "check"] {
-        let answer = merchant.tell(&[command]).exits(1);
+        let answer = merchant.tell(&[command]).exits(78);
         let told = answer.out + &answer.err;
         assert!(
             told.contains("`mail`") && told.contains("shop.source.orders"),

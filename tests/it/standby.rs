@@ -1,6 +1,6 @@
 //! A second machine: what a ledger of some time ago does, and the lock that lets one machine alone work for a shop.
 
-use crate::merchant::{Merchant, Sale, Shop, within};
+use crate::merchant::{Merchant, Sale, Shop, until};
 use crate::support::{mysql_server, postgres_server};
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -180,6 +180,7 @@ fn delivery(code: OrderCode, text: String, now: Timestamp) -> Event {
         attempts: 0,
         due: Timestamp::UNIX_EPOCH,
         reason: None,
+        received: now,
     }
 }
 
