@@ -651,3 +651,34 @@ async fn folder_that_is_not_mounted_removes_no_invoice() {
     });
     assert_eq!(merchant.brani.invoice(&sale.code).as_deref(), Some(PDF));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_orders_own_look_finds_beside_it_is_told_without_another_poll() {
+    let mut merchant = merchant().await;
+    merchant.hear();
+    let sale = Sale::new(1);
+    merchant.shop.add(&sale);
+    let daemon = merchant.run();
+    until("the order is sent", || merchant.upserts() == 1);
+    let events = Matcher::path("/webhook/events");
+    merchant.brani.fault(
+        Fault::Status {
+            status: 503,
+            retry_after: None,
+        },
+        events,
+    );
+    merchant.shop.change(1, "note = 'Jiná poznámka'");
+    daemon.ring();
+    until("the change waits for a drain", || {
+        let status = merchant.tell(&["status", "--json"]).exits(0).json();
+        status["orders"]["waiting"] == 1
+    });
+    // No poll reads this row: the order is looked up when it is settled, and counts as looked at from then on.
+    beside(&merchant, 1, "priority = 'high'");
+    merchant.brani.heal();
+    until("it is told all the same", || {
+        merchant.upserts() == 2 && stands(&merchant, &sale.code, "priority") == 3
+    });
+    assert_eq!(daemon.stop().0, 0);
+}
