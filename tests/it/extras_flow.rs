@@ -1,15 +1,9 @@
 //! What stands beside an order, through the real binary: told after it, again when it changes, and never in its way.
 
-use crate::merchant::{Merchant, Sale, Shop, within};
+use crate::merchant::{Merchant, Sale, Shop, until};
 use brani_sync::sandbox::{Fault, Matcher};
 use serde_json::{Value, json};
 use std::fs;
-use std::time::Duration;
-
-#[track_caller]
-fn until(what: &str, fact: impl FnMut() -> bool) {
-    within(Duration::from_secs(90), what, fact);
-}
 
 /// A merchant whose queries have a column for everything that can stand beside an order.
 async fn merchant() -> Merchant {

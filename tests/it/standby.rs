@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(120);
-
 fn code(id: u32) -> String {
     Sale::new(id).code
 }
@@ -161,7 +159,7 @@ fn of_two_machines_one_alone_gets_the_lock_and_the_other_when_the_first_is_gone(
         assert!(Machine::starts(&format!("{shop}-2"), kind).works(), "{kind}");
         // The first dies without a word.
         drop(first);
-        within(PATIENCE, "the second gets the lock", || {
+        until("the second gets the lock", || {
             Machine::starts(&shop, kind).works()
         });
     }
