@@ -1,6 +1,7 @@
 //! The real program as a process of its own: wall time, processor time and peak memory of `once` on a large shop.
 //!
-//! `cargo bench --bench whole_process` (100,000 orders; `-- sqlite 1000000` or `-- xml 300000` for others). It makes
+//! `cargo bench --bench whole_process` (`-- sqlite 1000000`, `-- xml 300000`, `-- mariadb 50000` for one
+//! shop and another size). It makes
 //! its shop itself in a temporary folder; the sandbox runs in this process and is not counted.
 
 #![allow(clippy::print_stdout, reason = "a bench speaks to the person who runs it")]
@@ -8,6 +9,7 @@
 mod shop;
 
 use brani_sync::sandbox::Sandbox;
+use mysql_async::prelude::Queryable;
 use rusqlite::Connection;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -30,6 +32,9 @@ fn main() {
         }
         if matches!(kind, "all" | "xml") {
             xml(orders.unwrap_or(100_000)).await;
+        }
+        if matches!(kind, "all" | "mariadb") {
+            mariadb(orders.unwrap_or(20_000)).await;
         }
     });
 }
@@ -104,6 +109,85 @@ method = "card"
     )
 }
 
+/// A MariaDB shop: everything new, nothing changed, and the way back: half of the orders packed while nobody listened.
+async fn mariadb(orders: usize) {
+    let server =
+        std::env::var("BRANI_SYNC_TEST_MYSQL_URL").unwrap_or_else(|_| "mysql://root@127.0.0.1:3306".into());
+    let database = format!("brani_bench_{}", std::process::id());
+    let pool = mysql_async::Pool::from_url(&server).expect("a URL");
+    let mut connection = pool.get_conn().await.expect("a MariaDB to measure with");
+    let shop = format!(
+        "CREATE DATABASE {database} CHARACTER SET utf8mb4;
+         USE {database};
+         CREATE TABLE orders (id BIGINT PRIMARY KEY, code VARCHAR(40) NOT NULL UNIQUE, created_at DATETIME,
+           updated_at DATETIME, email VARCHAR(190), phone VARCHAR(40), state VARCHAR(40), shipping VARCHAR(40),
+           payment VARCHAR(40), paid TINYINT, total DECIMAL(10,2), currency VARCHAR(3), name VARCHAR(190),
+           street VARCHAR(190), city VARCHAR(190), zip VARCHAR(10), country VARCHAR(2), note TEXT, tracking TEXT);
+         CREATE INDEX orders_updated ON orders (updated_at);
+         CREATE TABLE items (id BIGINT PRIMARY KEY AUTO_INCREMENT, order_id BIGINT, sku VARCHAR(40), name VARCHAR(190),
+           qty INT, weight DECIMAL(8,3), price DECIMAL(10,2), INDEX (order_id));
+         INSERT INTO orders SELECT seq, CONCAT('2026-', LPAD(seq, 7, '0')), UTC_TIMESTAMP() - INTERVAL 3600 + seq SECOND,
+           UTC_TIMESTAMP() - INTERVAL 3600 + seq SECOND, CONCAT('zakaznik', seq, '@example.invalid'), '+420 601 000 001',
+           'processing', 'zasilkovna', 'card', 1, 500.50 + seq MOD 1000, 'CZK', 'Božena Příkladová',
+           CONCAT('Příčná ', seq, '/3'), 'Žďár nad Sázavou', '591 01', 'CZ', 'Prosím zabalit jako dárek', NULL
+           FROM seq_1_to_{orders};
+         INSERT INTO items (order_id, sku, name, qty, weight, price)
+           SELECT o.seq, CONCAT('ZBOZI-', o.seq MOD 4000), 'Hrnek s kočkou', i.seq, 0.35, 129.90
+           FROM seq_1_to_{orders} o, seq_1_to_3 i;"
+    );
+    connection.query_drop(shop).await.expect("a shop");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sandbox = shop::quiet_sandbox().await;
+    let config = shop::write_config(folder.path(), Path::new("shop"), &sandbox);
+    let text = std::fs::read_to_string(&config)
+        .expect("it was written")
+        .replace("kind = \"sqlite\"", "kind = \"mysql\"")
+        .replace("sqlite://shop", &format!("{server}/{database}"));
+    let text = format!(
+        r#"{text}
+[webhooks]
+public_url = "http://127.0.0.1:18099/brani"
+listen = "127.0.0.1:18099"
+secret = "0123456789abcdef0123456789abcdef"
+[writeback.status_change]
+sql = ["UPDATE orders SET state = :status, updated_at = :now WHERE id = :key"]
+[writeback.package_number]
+sql = ["UPDATE orders SET tracking = :package_numbers WHERE id = :key"]
+"#
+    );
+    std::fs::write(&config, text).expect("the folder is writable");
+    println!("MariaDB shop, {orders} orders");
+    once(&config, &[], orders, "everything is new").await;
+    assert_eq!(sandbox.order_count(), orders);
+    once(&config, &["--sweep"], orders, "nothing changed").await;
+    register(&sandbox).await;
+    let quiet = brani_sync::sandbox::Pushes {
+        enabled: false,
+        ..brani_sync::sandbox::Pushes::default()
+    };
+    sandbox.set_pushes(quiet);
+    let mut events = 0;
+    for id in 1..=orders / 2 {
+        events += sandbox.pack(&format!("2026-{id:07}"), &format!("Z{id}")).len();
+    }
+    let spent = once(&config, &[], events, &format!("{events} events waited")).await;
+    println!(
+        "  {:.0} events a second",
+        events as f64 / spent.wall.as_secs_f64()
+    );
+    let packed: Option<usize> = connection
+        .query_first("SELECT COUNT(*) FROM orders WHERE state = 'packed' AND tracking IS NOT NULL")
+        .await
+        .expect("an answer");
+    assert_eq!(packed, Some(orders / 2));
+    connection
+        .query_drop(format!("DROP DATABASE {database}"))
+        .await
+        .expect("it is dropped");
+    drop(connection);
+    pool.disconnect().await.expect("it ends");
+}
+
 /// Orders of three goods, as Shoptet writes them: about 2.6 kB each.
 fn write_export(path: &Path, orders: usize) -> std::io::Result<u64> {
     let mut file = BufWriter::new(File::create(path)?);
@@ -155,6 +239,23 @@ fn write_export(path: &Path, orders: usize) -> std::io::Result<u64> {
     Ok(std::fs::metadata(path)?.len())
 }
 
+/// Webhooks as `run` would register them, so that there is something to list.
+async fn register(sandbox: &Sandbox) {
+    let client = brani_sync::http::client(Duration::from_secs(30)).expect("a client");
+    let secret = "0123456789abcdef0123456789abcdef";
+    for event in ["status_change", "package_number"] {
+        let url = format!("http://127.0.0.1:18099/brani/{event}/{secret}");
+        let answer = client
+            .post(sandbox.base_url().join("webhook").expect("a URL"))
+            .bearer_auth("sandbox")
+            .json(&serde_json::json!({ "event_type": event, "url": url }))
+            .send()
+            .await
+            .expect("an answer");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+}
+
 /// What a process took.
 struct Spent {
     wall: Duration,
@@ -170,6 +271,7 @@ async fn once(config: &Path, more: &[&str], orders: usize, what: &str) -> Spent 
         .args(["once", "--quiet"])
         .args(more)
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("the program starts");
     let mut peak = 0;

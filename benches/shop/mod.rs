@@ -9,6 +9,7 @@ use brani_sync::ledger::{Ledger, LedgerError};
 use brani_sync::outbound::poll;
 use brani_sync::sandbox::{Options, Sandbox};
 use rusqlite::{Connection, params};
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

@@ -131,7 +131,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Plans do not depend on values: else SQLite prepares some cached statements anew whenever a value is bound.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection
-        .execute_batch("PRAGMA foreign_keys = ON; PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY;")
+        .execute_batch("PRAGMA foreign_keys = ON; PRAGMA cache_size = -4000; PRAGMA temp_store = MEMORY;")
 }
 
 /// A read-only connection, for the commands that only look. It works while the daemon runs.

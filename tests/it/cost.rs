@@ -132,24 +132,20 @@ async fn a_statement_is_prepared_once_whatever_it_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.db");
     ledger_of(&file, 10).await;
-    let connection = open_reader(&file).unwrap();
-    let ask = |number: usize| {
-        assert!(inbox::open_of(&connection, &code(number)).unwrap().is_empty());
-        assert!(
-            inbox::newest_status(&connection, &code(number))
-                .unwrap()
-                .is_none()
-        );
+    let made_anew = |connection: &Connection| {
+        let mut statement = connection
+            .prepare("SELECT 1 FROM events WHERE code = ?1 AND state IN ('new', 'stuck') ORDER BY at, id")
+            .unwrap();
+        for number in 0..5 {
+            assert!(!statement.exists([code(number).as_str()]).unwrap());
+        }
+        statement.get_status(rusqlite::StatementStatus::RePrepare)
     };
-    ask(1);
-    // SQLite's own memory is not counted here; that a statement is made anew shows in its counter.
-    let mut statement = connection
-        .prepare_cached("SELECT 1 FROM events WHERE code = ?1 AND state IN ('new', 'stuck') ORDER BY at, id")
-        .unwrap();
-    for number in 0..5 {
-        assert!(!statement.exists([code(number).as_str()]).unwrap());
-    }
-    assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+    assert!(
+        made_anew(&Connection::open(&file).unwrap()) > 0,
+        "SQLite as it comes no longer does so: this test and the setting in `file.rs` may go"
+    );
+    assert_eq!(made_anew(&open_reader(&file).unwrap()), 0);
 }
 
 #[tokio::test]
