@@ -128,27 +128,6 @@ async fn an_order_that_is_known_costs_few_steps_and_allocations() {
 }
 
 #[tokio::test]
-async fn a_statement_is_prepared_once_whatever_it_is_asked_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("ledger.db");
-    ledger_of(&file, 10).await;
-    let made_anew = |connection: &Connection| {
-        let mut statement = connection
-            .prepare("SELECT 1 FROM events WHERE code = ?1 AND state IN ('new', 'stuck') ORDER BY at, id")
-            .unwrap();
-        for number in 0..5 {
-            assert!(!statement.exists([code(number).as_str()]).unwrap());
-        }
-        statement.get_status(rusqlite::StatementStatus::RePrepare)
-    };
-    assert!(
-        made_anew(&Connection::open(&file).unwrap()) > 0,
-        "SQLite as it comes no longer does so: this test and the setting in `file.rs` may go"
-    );
-    assert_eq!(made_anew(&open_reader(&file).unwrap()), 0);
-}
-
-#[tokio::test]
 async fn a_change_writes_what_the_entry_says_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.db");
