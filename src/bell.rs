@@ -3,8 +3,10 @@
 //! Rings that come while a pass works fold into one more pass. Someone who needs a pass that *begins now* waits
 //! for the end of the first pass that began after the ring; everyone who waits is served by the same pass.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// How a pass ended, for those who waited for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub struct Bell {
     name: &'static str,
     rung: Arc<Notify>,
     turns: Arc<watch::Sender<Turns>>,
+    stepped: Arc<Mutex<Instant>>,
 }
 
 impl Bell {
@@ -42,6 +45,7 @@ impl Bell {
             name,
             rung: Arc::new(Notify::new()),
             turns: Arc::new(watch::Sender::new(turns)),
+            stepped: Arc::new(Mutex::new(Instant::now())),
         }
     }
 
@@ -62,6 +66,7 @@ impl Bell {
 
     /// The loop's side: a pass begins now and serves everybody who rang before.
     pub fn begin(&self) -> Pass<'_> {
+        self.step();
         self.turns.send_modify(|turns| turns.begun += 1);
         Pass {
             bell: self,
@@ -73,6 +78,19 @@ impl Bell {
     pub fn turns(&self) -> (u64, bool) {
         let turns = self.turns.borrow();
         (turns.begun, turns.ended < turns.begun)
+    }
+
+    /// The pass's side: it is further than before. A pass may take hours, and is stuck only when it stands still.
+    pub fn step(&self) {
+        *self.stepped.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long ago the last pass began, or was further than before.
+    pub fn stands_still(&self) -> Duration {
+        self.stepped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed()
     }
 
     /// Rings, and waits for the end of the first pass that begins from now on.

@@ -52,14 +52,15 @@ pub enum DaemonError {
 
 /// What every loop is at: for the watchdog, `/healthz` and the status line.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse(Arc<Mutex<BTreeMap<&'static str, Instant>>>);
+pub struct Pulse(Arc<Mutex<BTreeMap<&'static str, Bell>>>);
 
 impl Pulse {
-    fn busy(&self, name: &'static str) {
+    fn busy(&self, name: &'static str, bell: &Bell) {
+        bell.step();
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(name, Instant::now());
+            .insert(name, bell.clone());
     }
 
     fn waits(&self, name: &'static str) {
@@ -69,7 +70,7 @@ impl Pulse {
     /// Whether no loop is stuck at its work.
     pub fn beats(&self) -> bool {
         let busy = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.values().all(|since| since.elapsed() < STUCK)
+        busy.values().all(|bell| bell.stands_still() < STUCK)
     }
 }
 
@@ -395,7 +396,7 @@ impl Turn {
                 () = self.stop.cancelled() => return flow,
                 alone = alone => alone,
             };
-            self.pulse.busy(flow);
+            self.pulse.busy(flow, bell);
             let began = Instant::now();
             let pass = bell.begin();
             let reading = async {
@@ -458,7 +459,7 @@ impl Turn {
         let context = self.context().clone();
         let mut at = None;
         while self.rung(&context.bells.send, at).await {
-            self.pulse.busy("send");
+            self.pulse.busy("send", &context.bells.send);
             let began = Instant::now();
             let pass = context.bells.send.begin();
             match self.parts.sender.pass(&context, &self.stop).await {
@@ -514,7 +515,7 @@ impl Turn {
         let mut failures = 0_u32;
         let mut at = None;
         while self.rung(&context.bells.drain, at).await {
-            self.pulse.busy("drain");
+            self.pulse.busy("drain", &context.bells.drain);
             let began = Instant::now();
             let pass = context.bells.drain.begin();
             let result = tokio::select! {
@@ -561,7 +562,7 @@ impl Turn {
         let context = self.context().clone();
         let mut at = None;
         while self.rung(&context.bells.apply, at).await {
-            self.pulse.busy("apply");
+            self.pulse.busy("apply", &context.bells.apply);
             let began = Instant::now();
             let pass = context.bells.apply.begin();
             match self.parts.apply.pass(&context, &self.stop).await {
@@ -608,7 +609,7 @@ impl Turn {
         let context = self.context().clone();
         let mut at = None;
         while self.rung(&context.bells.extras, at).await {
-            self.pulse.busy("extras");
+            self.pulse.busy("extras", &context.bells.extras);
             let began = Instant::now();
             let pass = context.bells.extras.begin();
             match self.parts.beside.pass(&context, &self.stop).await {
@@ -655,7 +656,7 @@ impl Turn {
         let mut failures = 0_u32;
         let mut at = None;
         while self.rung(&context.bells.eshop_info, at).await {
-            self.pulse.busy("eshop_info");
+            self.pulse.busy("eshop_info", &context.bells.eshop_info);
             let pass = context.bells.eshop_info.begin();
             let had_lists = context.ready.lists();
             let result = tokio::select! {
@@ -952,4 +953,32 @@ async fn facts(context: &Context) -> Result<([i64; 4], i64, Option<Timestamp>), 
             Ok((totals, stuck, polled))
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pulse, STUCK};
+    use crate::bell::Bell;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_of_hours_beats_as_long_as_it_gets_on_and_one_that_stands_still_does_not() {
+        let (pulse, bell, other) = (Pulse::default(), Bell::new("send"), Bell::new("poll"));
+        assert!(pulse.beats(), "nobody works");
+        pulse.busy("send", &bell);
+        for _ in 0..12 {
+            tokio::time::advance(STUCK / 2).await;
+            bell.step();
+            assert!(pulse.beats(), "it gets on");
+        }
+        pulse.busy("poll", &other);
+        tokio::time::advance(STUCK - Duration::from_secs(1)).await;
+        bell.step();
+        assert!(pulse.beats());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        bell.step();
+        assert!(!pulse.beats(), "the other stands still, whoever else gets on");
+        pulse.waits("poll");
+        assert!(pulse.beats(), "to wait is not to stand still");
+    }
 }

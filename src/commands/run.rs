@@ -75,7 +75,10 @@ async fn live(shell: &Shell, mut loaded: Loaded, dry_run: bool) -> Result<u8, Fa
                         .for_each(crate::bell::Bell::ring),
                     Asked::Sweep => bells.sweep.ring(),
                     Asked::Reload => {
-                        let _ = sd_notify::notify(&[NotifyState::Reloading]);
+                        // systemd tells by the time whether this answers its own request.
+                        let began = NotifyState::monotonic_usec_now();
+                        let states: Vec<_> = [NotifyState::Reloading].into_iter().chain(began).collect();
+                        let _ = sd_notify::notify(&states);
                         match reread(shell, &loaded, &ledger, dry_run).await {
                             Ok(new) => {
                                 new_config = Some(new);

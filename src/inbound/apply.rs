@@ -89,6 +89,7 @@ impl Apply {
         }
         let mut met: BTreeSet<OrderCode> = BTreeSet::new();
         while !stop.is_cancelled() {
+            context.bells.apply.step();
             let now = context.now();
             let skip = met.clone();
             let codes = context

@@ -280,6 +280,7 @@ impl Drain {
         let general = GENERAL_EVENT_TYPES.contains(&webhook.event_type.as_str());
         let mut total_at_first = None;
         for page in 1..=PAGES_MAX {
+            context.bells.drain.step();
             let request = PageRequest {
                 webhook: webhook.id,
                 page,

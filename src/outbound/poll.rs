@@ -167,6 +167,10 @@ async fn read(
         let mut inbox = inbox;
         let mut report = Report::default();
         while let Some(batch) = inbox.recv().await {
+            match whole {
+                true => context.bells.sweep.step(),
+                false => context.bells.poll.step(),
+            }
             let when = When {
                 now: began,
                 source_now: context.now(),

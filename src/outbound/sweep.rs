@@ -67,6 +67,7 @@ async fn look_for_gone(context: &Context) -> Result<(), PassError> {
     let back = now - SignedDuration::try_from(context.rules.sweep_back).unwrap_or_default();
     let mut after = OrderCode(String::new());
     loop {
+        context.bells.sweep.step();
         let (from, limit) = (after.clone(), context.rules.batch.max(1));
         let entries: Vec<Entry> = context
             .ledger

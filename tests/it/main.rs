@@ -15,6 +15,7 @@ mod inbound;
 mod init;
 mod mapping;
 mod merchant;
+mod notify;
 mod outage;
 mod outbound;
 mod packaging;

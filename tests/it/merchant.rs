@@ -601,6 +601,11 @@ sql = ["UPDATE orders SET tracking = :package_numbers WHERE id = :key"]
 
     /// Starts the binary and leaves it running.
     pub fn start(&self, arguments: &[&str]) -> Daemon {
+        self.start_in(arguments, &[])
+    }
+
+    /// The same in an environment of its own.
+    pub fn start_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Daemon {
         let log = self.path("log");
         let file = File::options()
             .create(true)
@@ -611,6 +616,7 @@ sql = ["UPDATE orders SET tracking = :package_numbers WHERE id = :key"]
         let child = self
             .command()
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()
@@ -704,6 +710,11 @@ impl Daemon {
     /// SIGUSR1, as `sync` does.
     pub fn ring(&self) {
         self.signal(rustix::process::Signal::USR1);
+    }
+
+    /// SIGHUP, without the check that `reload` does first.
+    pub fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
     }
 
     /// SIGTERM; how it ended and how long that took.

@@ -150,6 +150,7 @@ impl Beside {
                 kinds.entry(extra.kind).or_default().push(Due { extra, key });
             }
             for (kind, due) in kinds {
+                context.bells.extras.step();
                 if self.weather().forecast() != Forecast::Fair && limit > 1 {
                     break;
                 }

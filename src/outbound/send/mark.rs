@@ -71,6 +71,7 @@ impl Sender {
         let unclamped = clamp(&mut ready.order, context.now());
         let asked = tokio::time::Instant::now();
         let result = context.service.upsert(&ready.order).await;
+        context.bells.send.step();
         let ended = if result.is_ok() {
             times::Ended::Sent
         } else {

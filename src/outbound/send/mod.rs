@@ -192,6 +192,7 @@ impl Sender {
         let mut rung = (0, tokio::time::Instant::now());
         loop {
             flight.room(batch).await;
+            context.bells.send.step();
             let sent = flight.now().sent;
             if sent > rung.0 && rung.1.elapsed() >= RING_EXTRAS {
                 // What stands beside an order need not wait for a whole backlog.

@@ -1,0 +1,89 @@
+//! What the daemon tells systemd, heard on a socket of our own: ready, well, alive, reloading, stopping.
+
+use crate::merchant::{Merchant, Sale, Shop, until, within};
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct Ear {
+    socket: UnixDatagram,
+    heard: Vec<String>,
+}
+
+impl Ear {
+    fn new(merchant: &Merchant) -> Self {
+        let socket = UnixDatagram::bind(merchant.path("notify")).expect("a socket");
+        socket.set_nonblocking(true).expect("it can");
+        Self {
+            socket,
+            heard: Vec::new(),
+        }
+    }
+
+    /// How many messages so far hold a line that begins so.
+    fn count(&mut self, line: &str) -> usize {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = self.socket.recv(&mut buffer) {
+            self.heard
+                .push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        let says = |message: &&String| message.lines().any(|found| found.starts_with(line));
+        self.heard.iter().filter(says).count()
+    }
+
+    #[track_caller]
+    fn hears(&mut self, line: &str, times: usize) {
+        within(PATIENCE, line, || self.count(line) >= times);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn systemd_hears_when_it_is_ready_alive_reloading_and_stopping() {
+    let merchant = Merchant::both_ways(Shop::sqlite()).await;
+    merchant.shop.add(&Sale::new(1));
+    let mut ear = Ear::new(&merchant);
+    let socket = merchant.path("notify").display().to_string();
+    let daemon = merchant.start_in(
+        &["run"],
+        &[("NOTIFY_SOCKET", &socket), ("WATCHDOG_USEC", "1500000")],
+    );
+    ear.hears("READY=1", 1);
+    ear.hears("WATCHDOG=1", 2);
+    until("sent", || merchant.brani.order_count() == 1);
+    ear.hears("STATUS=last good poll", 1);
+    ear.hears("STATUS=last good poll", 2);
+    assert!(
+        ear.heard.iter().any(|message| message.contains(" 1 sent, ")),
+        "{:?}",
+        ear.heard
+    );
+
+    merchant.tell(&["reload"]).exits(0);
+    ear.hears("RELOADING=1", 1);
+    ear.hears("READY=1", 2);
+    // Refused, it is ready all the same: with the old settings.
+    let good = std::fs::read_to_string(merchant.config()).expect("a configuration");
+    std::fs::write(merchant.config(), good.replace("rate_limit", "rate_limt")).expect("a configuration");
+    daemon.hang_up();
+    ear.hears("RELOADING=1", 2);
+    ear.hears("READY=1", 3);
+    for message in &ear.heard {
+        let reloading = message.lines().any(|line| line == "RELOADING=1");
+        assert_eq!(reloading, message.contains("MONOTONIC_USEC="), "{message}");
+    }
+    assert_eq!(ear.count("STOPPING=1"), 0);
+    assert_eq!(daemon.stop().0, 0);
+    ear.hears("STOPPING=1", 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_cannot_start_never_says_that_it_is_ready() {
+    let merchant = Merchant::both_ways(Shop::sqlite()).await;
+    std::fs::remove_file(merchant.path("token")).expect("the secret goes");
+    let mut ear = Ear::new(&merchant);
+    let socket = merchant.path("notify").display().to_string();
+    let mut daemon = merchant.start_in(&["run"], &[("NOTIFY_SOCKET", &socket)]);
+    assert_eq!(daemon.ends(PATIENCE), 78);
+    assert_eq!(ear.count("READY=1"), 0, "{:?}", ear.heard);
+}
