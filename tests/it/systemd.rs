@@ -48,7 +48,7 @@ fn complaints(unit: &str, text: &str, drop_in: Option<&str>, user: bool) -> Stri
     if let Some(drop_in) = drop_in {
         let beside = folder.path().join(format!("{unit}.d"));
         fs::create_dir(&beside).expect("make the drop-in's folder");
-        fs::write(beside.join("example.conf"), drop_in).expect("write the drop-in");
+        fs::write(beside.join("example.conf"), runnable(drop_in)).expect("write the drop-in");
     }
     // An instance is what runs; the template itself is only a pattern.
     let name = unit.replace("@.", "@kvetiny.");
