@@ -78,8 +78,16 @@ impl Ledger {
         let lock = file::Lock::take(path, purpose)?;
         let writer = file::open_writer(path)?;
         let reader = file::open_reader(path)?;
+        let watch = file::Watch::of(path)?;
         let executor = Executor::Threads {
-            writer: spawn("ledger-writer", writer, write_group),
+            writer: spawn(
+                "ledger-writer",
+                writer,
+                move |connection, job, jobs| match watch.look() {
+                    Ok(()) => write_group(connection, job, jobs),
+                    Err(error) => refuse(connection, job, error),
+                },
+            ),
             reader: spawn("ledger-reader", reader, read_one),
         };
         Ok(Self {
@@ -189,7 +197,11 @@ impl Ledger {
     }
 }
 
-fn spawn(name: &str, connection: Connection, turn: fn(&Connection, Job, &mpsc::Receiver<Job>)) -> Worker {
+fn spawn(
+    name: &str,
+    connection: Connection,
+    turn: impl Fn(&Connection, Job, &mpsc::Receiver<Job>) + Send + 'static,
+) -> Worker {
     let (sender, jobs) = mpsc::channel::<Job>();
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         let mut untidy = false;
@@ -246,7 +258,7 @@ fn write_group(connection: &Connection, first: Job, jobs: &mpsc::Receiver<Job>) 
     let mut done = Vec::new();
     if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
         // Without a transaction nothing may run; every job learns why.
-        refuse(connection, first, &error);
+        refuse(connection, first, error.into());
         return;
     }
     done.push(first(connection));
@@ -270,11 +282,11 @@ fn write_group(connection: &Connection, first: Job, jobs: &mpsc::Receiver<Job>) 
 
 /// Lets a job learn that its transaction could not begin: it runs in one that is rolled back at once, where that
 /// is possible, and is told the failure.
-fn refuse(connection: &Connection, job: Job, error: &rusqlite::Error) {
+fn refuse(connection: &Connection, job: Job, error: LedgerError) {
     let _ = connection.execute_batch("SAVEPOINT refused");
     let tell = job(connection);
     let _ = connection.execute_batch("ROLLBACK TO refused; RELEASE refused");
-    tell(Err(copy(error).into()));
+    tell(Err(error));
 }
 
 /// rusqlite's errors cannot be cloned; the code and the words are what matters.

@@ -3,10 +3,11 @@
 use super::LedgerError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use std::cell::Cell;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -103,6 +104,56 @@ impl Lock {
         let _ = file.set_len(0).and_then(|()| file.rewind());
         let _ = writeln!(file, "{} {purpose}", std::process::id());
         Ok(Self { _file: file })
+    }
+}
+
+/// Sees whether the file at the ledger's path is still the one that was opened: SQLite would go on for long in a file
+/// that was cut, replaced or removed, and all it says would be lost.
+#[derive(Debug)]
+pub struct Watch {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    /// How long it was: a ledger only grows.
+    length: Cell<u64>,
+}
+
+impl Watch {
+    /// Of a file that was just opened.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unwritable`].
+    pub fn of(path: &Path) -> Result<Self, LedgerError> {
+        let found = std::fs::metadata(path).map_err(|error| LedgerError::Unwritable {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+            length: Cell::new(found.len()),
+        })
+    }
+
+    /// Looks.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`] where it is another file or none, or is shorter than it was.
+    pub fn look(&self) -> Result<(), LedgerError> {
+        let what = match std::fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) != (self.device, self.inode) => "replaced",
+            Ok(found) if found.len() < self.length.get() => "cut short",
+            Ok(found) => {
+                self.length.set(found.len());
+                return Ok(());
+            }
+            Err(_) => "removed",
+        };
+        Err(LedgerError::Broken {
+            path: self.path.clone(),
+            message: format!("the file was {what} under the running program; nothing more is written to it"),
+        })
     }
 }
 

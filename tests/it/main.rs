@@ -37,5 +37,6 @@ mod standby;
 mod support;
 mod systemd;
 mod tidy;
+mod upheaval;
 mod writeback;
 mod writeback_sql;

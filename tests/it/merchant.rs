@@ -606,6 +606,29 @@ sql = ["UPDATE orders SET tracking = :package_numbers WHERE id = :key"]
 
     /// The same in an environment of its own.
     pub fn start_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Daemon {
+        let mut command = self.command();
+        command.args(arguments).envs(environment.iter().copied());
+        self.start_by(command)
+    }
+
+    /// The same, by a shell script that at its end executes `"$@"`, in another world of mounts.
+    pub fn start_in_world(&self, world: &[&str], script: &str, arguments: &[&str]) -> Daemon {
+        let own = self.command();
+        let mut command = Command::new(world[0]);
+        command
+            .args(&world[1..])
+            .args(["sh", "-c", script, "sh"])
+            .arg(own.get_program())
+            .args(own.get_args())
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_remove("JOURNAL_STREAM")
+            .env_remove("BRANI_SYNC_CONFIG")
+            .stdin(Stdio::null());
+        self.start_by(command)
+    }
+
+    fn start_by(&self, mut command: Command) -> Daemon {
         let log = self.path("log");
         let file = File::options()
             .create(true)
@@ -613,10 +636,7 @@ sql = ["UPDATE orders SET tracking = :package_numbers WHERE id = :key"]
             .open(&log)
             .expect("a log");
         let from = file.metadata().expect("its size").len();
-        let child = self
-            .command()
-            .args(arguments)
-            .envs(environment.iter().copied())
+        let child = command
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()

@@ -15,6 +15,8 @@ pub struct Db {
     pub dialect: Dialect,
     pub name: String,
     pub url: String,
+    /// The server, where it is not the tests' common one.
+    server: Option<Server>,
     /// Keeps a SQLite file's folder.
     folder: Option<tempfile::TempDir>,
 }
@@ -28,7 +30,8 @@ pub struct Postgres;
 /// A SQLite file of one's own.
 pub struct Sqlite;
 
-/// A database server of the tests, as the environment names it.
+/// A database server of the tests, as the environment names it, or one of a test's own.
+#[derive(Clone)]
 pub struct Server(url::Url);
 
 /// MariaDB: `BRANI_SYNC_TEST_MYSQL_URL`.
@@ -45,6 +48,45 @@ pub fn postgres_server() -> Server {
 }
 
 impl Server {
+    /// A test's own one, on this machine.
+    pub fn own(dialect: Dialect, port: u16) -> Self {
+        let url = match dialect {
+            Dialect::Mysql => format!("mysql://root@127.0.0.1:{port}"),
+            _ => format!("postgres://postgres@127.0.0.1:{port}"),
+        };
+        Self(url.parse().expect("a URL"))
+    }
+
+    /// Runs SQL there; none while it does not answer.
+    pub fn try_sql(&self, database: &str, sql: &str) -> Option<String> {
+        let mut client = self.client();
+        if self.0.scheme() == "mysql" {
+            client.args([database, "-e", sql]);
+        } else {
+            client.args(["-d", database, "-c", sql]);
+        }
+        let output = client.output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    /// An empty database there, which ends with the server.
+    pub fn create(&self, dialect: Dialect) -> Db {
+        let name = unique();
+        let (usual, characters) = match dialect {
+            Dialect::Mysql => ("mysql", " CHARACTER SET utf8mb4"),
+            _ => ("postgres", ""),
+        };
+        self.try_sql(usual, &format!("CREATE DATABASE {name}{characters}"))
+            .expect("a new database");
+        Db {
+            dialect,
+            url: self.url(&name),
+            name,
+            server: Some(self.clone()),
+            folder: None,
+        }
+    }
+
     fn of(variable: &str, default: &str) -> Self {
         let text = std::env::var(variable).unwrap_or_else(|_| default.into());
         let mut url: url::Url = text
@@ -123,6 +165,7 @@ impl MariaDb {
             dialect: Dialect::Mysql,
             url: mysql_server().url(&name),
             name,
+            server: None,
             folder: None,
         }
     }
@@ -136,6 +179,7 @@ impl Postgres {
             dialect: Dialect::Postgres,
             url: postgres_server().url(&name),
             name,
+            server: None,
             folder: None,
         }
     }
@@ -152,6 +196,7 @@ impl Sqlite {
             dialect: Dialect::Sqlite,
             url: format!("sqlite://{}", file.display()),
             name: file.display().to_string(),
+            server: None,
             folder: Some(folder),
         }
     }
@@ -201,6 +246,9 @@ fn answer(command: &mut Command, needed: &str) -> String {
 impl Db {
     /// Runs SQL with all rights; the answer as text.
     pub fn sql(&self, sql: &str) -> String {
+        if let Some(server) = &self.server {
+            return server.try_sql(&self.name, sql).expect("the SQL runs");
+        }
         match self.dialect {
             Dialect::Mysql => mysql(&self.name, sql),
             Dialect::Postgres => psql(&self.name, sql),
@@ -269,6 +317,9 @@ impl Db {
 
 impl Drop for Db {
     fn drop(&mut self) {
+        if self.server.is_some() {
+            return;
+        }
         // Without a panic of its own: it also runs while a test panics.
         let _ = match self.dialect {
             Dialect::Mysql => {

@@ -1,0 +1,357 @@
+//! The ground under the daemon moves: its database servers die, its disk fills up, its ledger's file is cut or replaced.
+
+use crate::merchant::Column;
+use crate::merchant::{Daemon, Merchant, Sale, Shop, free_port, within};
+use crate::support::Server;
+use brani_sync::database::parameters::Dialect;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// For any fact; it costs time only where the program is wrong.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A database server of this test's own, in a temporary folder.
+struct OwnServer {
+    dialect: Dialect,
+    port: u16,
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+/// A program of a server, which lives where an ordinary user's PATH does not look.
+fn program(name: &str, package: &str) -> PathBuf {
+    let mut places: Vec<PathBuf> =
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    places.extend(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
+        places.extend(versions.flatten().map(|version| version.path().join("bin")));
+    }
+    places
+        .into_iter()
+        .map(|place| place.join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("this test needs `{name}`: apt-get install {package}"))
+}
+
+/// Who should run a server where we are root: none where we are not.
+fn somebody(name: &str) -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let id = |flag: &str, name: &str| -> Option<u32> {
+        let output = Command::new("id").args([flag, name]).output().ok()?;
+        String::from_utf8_lossy(&output.stdout).trim().parse().ok()
+    };
+    let of = |name: &str| Some((id("-u", name)?, id("-g", name)?));
+    of(name).or_else(|| of("nobody"))
+}
+
+impl OwnServer {
+    fn start(dialect: Dialect) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).expect("rights");
+        let mut own = Self {
+            dialect,
+            port: free_port(),
+            folder,
+            child: None,
+        };
+        let data = own.data();
+        fs::create_dir(&data).expect("a folder");
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).expect("rights");
+        if let Some((user, group)) = own.user() {
+            std::os::unix::fs::chown(&data, Some(user), Some(group)).expect("rights");
+        }
+        let mut first = match dialect {
+            Dialect::Mysql => {
+                let mut command = own.command(&program("mariadb-install-db", "mariadb-server-core"));
+                command.args([
+                    "--no-defaults",
+                    "--auth-root-authentication-method=normal",
+                    "--skip-test-db",
+                ]);
+                command.arg(format!("--datadir={}", data.join("db").display()));
+                command
+            }
+            _ => {
+                let mut command = own.command(&program("initdb", "postgresql"));
+                command.args([
+                    "--username=postgres",
+                    "--auth=trust",
+                    "--encoding=UTF8",
+                    "--locale=C.UTF-8",
+                    "--no-sync",
+                ]);
+                command.arg(format!("--pgdata={}", data.join("db").display()));
+                command
+            }
+        };
+        let output = first.output().expect("it runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        own.rise();
+        own
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn user(&self) -> Option<(u32, u32)> {
+        somebody(if self.dialect == Dialect::Mysql {
+            "nobody"
+        } else {
+            "postgres"
+        })
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        if let Some((user, group)) = self.user() {
+            command.uid(user).gid(group);
+        }
+        command.current_dir("/").stdin(Stdio::null());
+        command
+    }
+
+    fn server(&self) -> Server {
+        Server::own(self.dialect, self.port)
+    }
+
+    /// Starts it and waits until it answers.
+    fn rise(&mut self) {
+        let data = self.data();
+        let port = self.port;
+        let mut command = match self.dialect {
+            Dialect::Mysql => {
+                let mut command = self.command(&program("mariadbd", "mariadb-server-core"));
+                command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-log-bin"]);
+                command.arg(format!("--datadir={}", data.join("db").display()));
+                command.arg(format!("--socket={}", data.join("socket").display()));
+                command.arg(format!("--pid-file={}", data.join("pid").display()));
+                command.arg(format!("--port={port}"));
+                command
+            }
+            _ => {
+                // What a killed server leaves behind would keep the next one out while its last child ends.
+                let mut command = self.command(&program("postgres", "postgresql"));
+                command.arg("-D").arg(data.join("db"));
+                command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+                command
+                    .arg("-c")
+                    .arg(format!("unix_socket_directories={}", data.display()));
+                command
+            }
+        };
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.child = Some(child.expect("it starts"));
+        let usual = if self.dialect == Dialect::Mysql {
+            "mysql"
+        } else {
+            "postgres"
+        };
+        let server = self.server();
+        within(PATIENCE, "the database's own server answers", || {
+            let ended = self
+                .child
+                .as_mut()
+                .is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))));
+            if ended {
+                // The port may still be taken, or the files: again.
+                let again = command.spawn();
+                self.child = Some(again.expect("it starts"));
+            }
+            server.try_sql(usual, "SELECT 1").is_some()
+        });
+    }
+
+    /// SIGKILL.
+    fn fall(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        self.fall();
+    }
+}
+
+/// The server dies while the shop and the packing table work, and comes back.
+async fn server_dies(dialect: Dialect, column: Column) {
+    let mut own = OwnServer::start(dialect);
+    let shop = Shop::new(own.server().create(dialect), column);
+    let mut merchant = Merchant::both_ways(shop).await;
+    merchant.edit("poll = \"1h\"", "poll = \"1s\"");
+    merchant.edit("drain = \"1h\"", "drain = \"1s\"");
+    merchant.shop.add_all(&[Sale::new(1), Sale::new(2)]);
+    let daemon = merchant.run();
+    within(PATIENCE, "the first orders stand", || {
+        merchant.brani.order_count() == 2
+    });
+
+    merchant.shop.change(1, "note = 'těsně před pádem'");
+    own.fall();
+    merchant.brani.pack(&Sale::new(2).code, "CZ2");
+    within(PATIENCE, "it is told that the shop is away", || {
+        merchant.told("shop.unreachable") + merchant.told("handler.unreachable") > 0
+    });
+    own.rise();
+    within(PATIENCE, "the change reaches Brani", || {
+        merchant
+            .brani
+            .order(&Sale::new(1).code)
+            .is_some_and(|order| order["notes"]["customerRemark"] == "těsně před pádem")
+    });
+    within(PATIENCE, "the parcel reaches the shop", || {
+        merchant.shop.get(2, "state") == "packed" && merchant.shop.get(2, "tracking") == "CZ2"
+    });
+    assert_eq!(daemon.stop().0, 0);
+    assert_eq!(merchant.told("event.stuck"), 0, "{}", merchant.log());
+    assert_eq!(merchant.told("order.parked"), 0, "{}", merchant.log());
+    merchant.keeps_secrets();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mariadb_that_is_killed_and_started_again_costs_delay_and_nothing_else() {
+    server_dies(Dialect::Mysql, Column::Local).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_that_is_killed_and_started_again_costs_delay_and_nothing_else() {
+    server_dies(Dialect::Postgres, Column::Zoned).await;
+}
+
+/// Does something to the ledger's file under a running daemon, which then must stop and say so.
+async fn ledger_spoilt(spoil: impl Fn(&Path), told: &str) {
+    let merchant = Merchant::both_ways(Shop::sqlite()).await;
+    merchant.shop.add(&Sale::new(1));
+    let mut daemon = merchant.run();
+    within(PATIENCE, "the first order stands", || {
+        merchant.brani.order_count() == 1
+    });
+    spoil(&merchant.ledger());
+    merchant.shop.change(1, "note = 'potom'");
+    daemon.ring();
+    assert_eq!(daemon.ends(PATIENCE), 74, "{}", merchant.log());
+    let log = merchant.log();
+    assert!(
+        log.contains("ledger.db` is damaged") && log.contains(told),
+        "{log}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_cut_short_under_the_daemon_ends_it_with_74() {
+    ledger_spoilt(
+        |path| {
+            let file = fs::File::options().write(true).open(path).expect("the ledger");
+            let length = file.metadata().expect("its size").len();
+            file.set_len(length / 2).expect("it is cut");
+        },
+        "",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_replaced_under_the_daemon_ends_it_with_74() {
+    ledger_spoilt(
+        |path| {
+            let other = path.with_extension("other");
+            fs::copy(path, &other).expect("a copy");
+            fs::rename(&other, path).expect("it is replaced");
+        },
+        "replaced under the running program",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_removed_under_the_daemon_ends_it_with_74() {
+    ledger_spoilt(
+        |path| fs::remove_file(path).expect("it was there"),
+        "removed under the running program",
+    )
+    .await;
+}
+
+/// How this machine lets us mount a small disk for one process.
+fn world() -> Vec<&'static str> {
+    let ways: [&[&str]; 2] = [
+        &["unshare", "--map-root-user", "--mount"],
+        &["unshare", "--mount"],
+    ];
+    let can = |way: &&[&str]| {
+        Command::new(way[0])
+            .args(&way[1..])
+            .args(["sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    ways.into_iter()
+        .find(can)
+        .unwrap_or_else(|| {
+            panic!(
+                "this test mounts a small disk: it needs root, or namespaces for ordinary users \
+                 (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)"
+            )
+        })
+        .to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_everything_waits_and_goes_on_by_itself() {
+    let mut merchant = Merchant::both_ways(Shop::sqlite()).await;
+    merchant.edit("poll = \"1h\"", "poll = \"1s\"");
+    merchant.edit("drain = \"1h\"", "drain = \"1s\"");
+    merchant.shop.add(&Sale::new(1));
+    let script = "mount -t tmpfs -o size=8m tmpfs state && exec \"$@\"";
+    let mut daemon: Daemon = merchant.start_in_world(&world(), script, &["run"]);
+    within(PATIENCE, "the first order stands", || {
+        merchant.brani.order_count() == 1
+    });
+
+    // The disk is seen from outside through the daemon's own root.
+    let filler = PathBuf::from(format!("/proc/{}/root", daemon.pid()))
+        .join(merchant.path("state").strip_prefix("/").expect("a whole path"))
+        .join("filler");
+    let fill = || {
+        use std::io::Write;
+        let mut file = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&filler)
+            .expect("a file");
+        while file.write_all(&[0; 512]).is_ok() {}
+    };
+    fill();
+    merchant
+        .shop
+        .add_all(&(2..=60).map(Sale::new).collect::<Vec<_>>());
+    within(PATIENCE, "it is told", || {
+        fill();
+        daemon.told("disk.full") > 0
+    });
+    assert!(daemon.is_alive(), "{}", merchant.log());
+    fs::remove_file(&filler).expect("room again");
+    within(PATIENCE, "all orders stand", || {
+        merchant.brani.order_count() == 60
+    });
+    within(PATIENCE, "it is told that it is over", || {
+        daemon.told("disk.full.over") == 1
+    });
+    assert_eq!(daemon.told("disk.full"), 1, "told once: {}", merchant.log());
+    assert_eq!(merchant.brani.refused().len(), 0);
+    assert_eq!(daemon.stop().0, 0);
+}
