@@ -11,6 +11,7 @@ mod export;
 mod extras;
 mod extras_flow;
 mod fuzz;
+mod hostile;
 mod inbound;
 mod init;
 mod mapping;
