@@ -25,13 +25,35 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+/// A panic in a task is only an error to those who wait for it: here it is a finding.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+/// The name of the threads whose panics count.
+const THREAD: &str = "fuzzed";
+
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |what| {
+        if std::thread::current().name() == Some(THREAD) {
+            PANICS.fetch_add(1, SeqCst);
+        }
+        usual(what);
+    }));
     tokio::runtime::Builder::new_multi_thread()
+        .thread_name(THREAD)
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap()
 });
+
+/// Runs to the end, and sees that no task has panicked meanwhile.
+fn finished<T>(future: impl Future<Output = T>) -> T {
+    let before = PANICS.load(SeqCst);
+    let value = RUNTIME.block_on(future);
+    assert_eq!(PANICS.load(SeqCst), before, "a task panicked");
+    value
+}
 
 /// Longer than anything may take; a hang is a finding.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -123,7 +145,7 @@ fn export(kind: SourceKind, data: &[u8]) {
         state: folder.path().join("state"),
     };
     let source = ExportSource::new(setup, Arc::new(SystemClock)).unwrap();
-    RUNTIME.block_on(async {
+    finished(async {
         let (sender, mut batches) = tokio::sync::mpsc::channel::<Vec<Record>>(2);
         let take = async {
             let mut count = 0;
@@ -180,7 +202,7 @@ pub fn answers(data: &[u8]) {
         from: None,
         oldest_first: true,
     };
-    RUNTIME.block_on(async {
+    finished(async {
         let asked = async {
             match choice / 16 % 6 {
                 0 => {
@@ -251,7 +273,7 @@ pub fn receiver(data: &[u8]) {
         || data.contains(&b'%');
     let door = *DOOR;
     let before = RINGS.load(SeqCst);
-    RUNTIME.block_on(async {
+    finished(async {
         let said = async {
             let mut stream = TcpStream::connect(door).await.unwrap();
             let _ = stream.write_all(data).await;

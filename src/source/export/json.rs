@@ -181,7 +181,11 @@ impl Json {
                 }
                 self.bump();
                 let second = self.hex()?;
-                let whole = 0x10000 + ((first - 0xd800) << 10) + second.wrapping_sub(0xdc00);
+                if !(0xdc00..0xe000).contains(&second) {
+                    // not the other half: the first is lost, as above
+                    return Ok(char::from_u32(second).unwrap_or('\u{fffd}'));
+                }
+                let whole = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
                 char::from_u32(whole).unwrap_or('\u{fffd}')
             }
             other => return Err(wrong(other, "an escape")),
