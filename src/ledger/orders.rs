@@ -571,6 +571,8 @@ pub struct Due {
     pub row_status: Option<ShopStatus>,
     /// See [`Entry::maybe_at_brani`].
     pub maybe_at_brani: bool,
+    /// Since when.
+    pub due: Timestamp,
 }
 
 /// Orders that are due, by lane and newest first.
@@ -584,7 +586,7 @@ pub fn due(
     limit: usize,
 ) -> Result<Vec<Due>, LedgerError> {
     let mut statement = connection.prepare_cached(
-        "SELECT code, key, row_status, known = 1 OR window_from IS NOT NULL OR unanswered = 1
+        "SELECT code, key, row_status, known = 1 OR window_from IS NOT NULL OR unanswered = 1, due
          FROM orders INDEXED BY orders_due
          WHERE state = 'waiting' AND lane = ?1 AND due <= ?2 ORDER BY created DESC LIMIT ?3",
     )?;
@@ -595,6 +597,7 @@ pub fn due(
                 key: ShopKey(row.get(1)?),
                 row_status: row.get::<_, Option<String>>(2)?.map(ShopStatus),
                 maybe_at_brani: row.get(3)?,
+                due: moment(row.get(4)?),
             })
         })?
         .collect::<Result<_, _>>()?;

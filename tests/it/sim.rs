@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use world::Mutation;
 
 /// Seeds that found a fault once.
-const SEEDS_THAT_FAILED: &[u64] = &[20, 24, 28, 35, 41, 48, 49, 94, 171, 360, 410];
+const SEEDS_THAT_FAILED: &[u64] = &[
+    20, 24, 28, 35, 41, 48, 49, 94, 171, 360, 410, 960, 1895, 2257, 2906,
+];
 
 /// How many histories the normal run tells.
 const COUNT: u64 = 300;

@@ -322,10 +322,12 @@ fn mark_one(connection: &Connection, sent: &Sent, key: &FieldKey) -> Result<(), 
     orders::change(connection, &before, &entry)
 }
 
-/// A request that surely does not stand: the window closes, and nothing is unconfirmed on its account.
+/// A request that surely does not stand: the window closes, nothing is unconfirmed on its account, and no event can be
+/// its echo.
 fn does_not_stand(entry: &mut Entry, now: Timestamp) {
     if let Some(window) = &mut entry.agreed.window {
         window.to = Some(now);
+        window.status = None;
     }
     if !entry.agreed.known && !entry.unanswered {
         entry.agreed.window = None;

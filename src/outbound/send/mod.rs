@@ -34,6 +34,8 @@ use crate::types::OrderCode;
 const PUT_OFF: Duration = Duration::from_secs(15);
 /// How often what stands beside orders is told during a long pass.
 const RING_EXTRAS: Duration = Duration::from_secs(5);
+/// Orders among which a probe of a failing Brani is chosen.
+const PROBES: usize = 64;
 /// Orders begun in one transaction, for each request in flight; as many may be begun when more are.
 const AHEAD: usize = 8;
 
@@ -234,11 +236,14 @@ impl Sender {
                 .read(move |c| pick(c, now, limit, held, &skip))
                 .await?;
             if picked.is_empty() && probe {
-                // Nothing else to try it with.
+                // Nothing else to try it with: what was tried longest ago, or one that always fails would keep the
+                // others waiting for ever.
                 picked = context
                     .ledger
-                    .read(move |c| pick(c, now, limit, held, &all_but_these))
+                    .read(move |c| pick(c, now, PROBES, held, &all_but_these))
                     .await?;
+                picked.sort_by_key(|due| due.due);
+                picked.truncate(limit);
             }
             if picked.is_empty() {
                 if !in_flight {
