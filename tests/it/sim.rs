@@ -103,7 +103,7 @@ const MUTATIONS: &[(Mutation, u64)] = &[
     (Mutation::MappedStatuses, 2),
     (Mutation::NumbersLate, 0),
     (Mutation::NoDrain, 0),
-    (Mutation::ForgetWriting, 202),
+    (Mutation::ForgetWriting, 259),
     (Mutation::ForgetOwed, 32),
     (Mutation::ForgetUnanswered, 30),
     (Mutation::Unlocked, 26),
