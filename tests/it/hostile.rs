@@ -1,18 +1,14 @@
 //! Strangers' values all the way through: codes and parcel numbers that are SQL, patterns or paths, answers that
 //! unpack without end.
 
-use crate::merchant::{Merchant, Sale, Shop, within};
+use crate::merchant::{Merchant, PATIENCE, Sale, Shop, until};
 use crate::sandbox::clock;
 use brani_sync::brani::client::Client;
 use brani_sync::brani::{Error, Service};
 use brani_sync::config::secret::Secret;
 use std::io::Write;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-
-/// For any fact; it costs time only where the program is wrong.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Codes that would reach other orders, or none, were they pasted anywhere.
 const CODES: [&str; 8] = [
@@ -36,16 +32,14 @@ async fn every_row_its_own(shop: Shop) {
     sales.push(bystander.clone());
     merchant.shop.add_all(&sales);
     let daemon = merchant.run();
-    within(PATIENCE, "all orders stand", || {
-        merchant.brani.order_count() == sales.len()
-    });
+    until("all orders stand", || merchant.brani.order_count() == sales.len());
     let number = |sale: &Sale| format!("{}'; DROP TABLE orders; -- :key", sale.id);
     for sale in sales.iter().filter(|sale| sale.id != bystander.id) {
         assert!(merchant.brani.order(&sale.code).is_some(), "`{}`", sale.code);
         merchant.brani.pack(&sale.code, &number(sale));
     }
     daemon.ring();
-    within(PATIENCE, "every parcel's number is in its own row", || {
+    until("every parcel's number is in its own row", || {
         daemon.ring();
         sales.iter().filter(|sale| sale.id != bystander.id).all(|sale| {
             merchant.shop.get(sale.id, "tracking") == number(sale)

@@ -1,10 +1,7 @@
 //! What the daemon tells systemd, heard on a socket of our own: ready, well, alive, reloading, stopping.
 
-use crate::merchant::{Merchant, Sale, Shop, until, within};
+use crate::merchant::{Merchant, PATIENCE, Sale, Shop, until};
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Ear {
     socket: UnixDatagram,
@@ -34,7 +31,7 @@ impl Ear {
 
     #[track_caller]
     fn hears(&mut self, line: &str, times: usize) {
-        within(PATIENCE, line, || self.count(line) >= times);
+        until(line, || self.count(line) >= times);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ground under the daemon moves: its database servers die, its disk fills up, its ledger's file is cut or replaced.
 
 use crate::merchant::Column;
-use crate::merchant::{Daemon, Merchant, Sale, Shop, free_port, within};
+use crate::merchant::{Daemon, Merchant, PATIENCE, Sale, Shop, free_port, until};
 use crate::support::Server;
 use brani_sync::database::parameters::Dialect;
 use std::fs;
@@ -9,10 +9,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-/// For any fact; it costs time only where the program is wrong.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A database server of this test's own, in a temporary folder.
 struct OwnServer {
@@ -158,7 +154,7 @@ impl OwnServer {
             "postgres"
         };
         let server = self.server();
-        within(PATIENCE, "the database's own server answers", || {
+        until("the database's own server answers", || {
             let ended = self
                 .child
                 .as_mut()
@@ -196,24 +192,22 @@ async fn server_dies(dialect: Dialect, column: Column) {
     merchant.edit("drain = \"1h\"", "drain = \"1s\"");
     merchant.shop.add_all(&[Sale::new(1), Sale::new(2)]);
     let daemon = merchant.run();
-    within(PATIENCE, "the first orders stand", || {
-        merchant.brani.order_count() == 2
-    });
+    until("the first orders stand", || merchant.brani.order_count() == 2);
 
     merchant.shop.change(1, "note = 'těsně před pádem'");
     own.fall();
     merchant.brani.pack(&Sale::new(2).code, "CZ2");
-    within(PATIENCE, "it is told that the shop is away", || {
+    until("it is told that the shop is away", || {
         merchant.told("shop.unreachable") + merchant.told("handler.unreachable") > 0
     });
     own.rise();
-    within(PATIENCE, "the change reaches Brani", || {
+    until("the change reaches Brani", || {
         merchant
             .brani
             .order(&Sale::new(1).code)
             .is_some_and(|order| order["notes"]["customerRemark"] == "těsně před pádem")
     });
-    within(PATIENCE, "the parcel reaches the shop", || {
+    until("the parcel reaches the shop", || {
         merchant.shop.get(2, "state") == "packed" && merchant.shop.get(2, "tracking") == "CZ2"
     });
     assert_eq!(daemon.stop().0, 0);
@@ -237,9 +231,7 @@ async fn ledger_spoilt(spoil: impl Fn(&Path), told: &str) {
     let merchant = Merchant::both_ways(Shop::sqlite()).await;
     merchant.shop.add(&Sale::new(1));
     let mut daemon = merchant.run();
-    within(PATIENCE, "the first order stands", || {
-        merchant.brani.order_count() == 1
-    });
+    until("the first order stands", || merchant.brani.order_count() == 1);
     spoil(&merchant.ledger());
     merchant.shop.change(1, "note = 'potom'");
     daemon.ring();
@@ -318,9 +310,7 @@ async fn on_a_full_disk_everything_waits_and_goes_on_by_itself() {
     merchant.shop.add(&Sale::new(1));
     let script = "mount -t tmpfs -o size=8m tmpfs state && exec \"$@\"";
     let mut daemon: Daemon = merchant.start_in_world(&world(), script, &["run"]);
-    within(PATIENCE, "the first order stands", || {
-        merchant.brani.order_count() == 1
-    });
+    until("the first order stands", || merchant.brani.order_count() == 1);
 
     // The disk is seen from outside through the daemon's own root.
     let filler = PathBuf::from(format!("/proc/{}/root", daemon.pid()))
@@ -339,16 +329,14 @@ async fn on_a_full_disk_everything_waits_and_goes_on_by_itself() {
     merchant
         .shop
         .add_all(&(2..=60).map(Sale::new).collect::<Vec<_>>());
-    within(PATIENCE, "it is told", || {
+    until("it is told", || {
         fill();
         daemon.told("disk.full") > 0
     });
     assert!(daemon.is_alive(), "{}", merchant.log());
     fs::remove_file(&filler).expect("room again");
-    within(PATIENCE, "all orders stand", || {
-        merchant.brani.order_count() == 60
-    });
-    within(PATIENCE, "it is told that it is over", || {
+    until("all orders stand", || merchant.brani.order_count() == 60);
+    until("it is told that it is over", || {
         daemon.told("disk.full.over") == 1
     });
     assert_eq!(daemon.told("disk.full"), 1, "told once: {}", merchant.log());
