@@ -264,7 +264,9 @@ pub(super) fn elements<T: DeserializeOwned>(
 /// The same page is read again and again: the same broken elements are told once in half an hour.
 fn tell_broken(noun: &'static str, ids: &[Option<i64>]) {
     const REPEAT: Duration = Duration::from_secs(30 * 60);
-    static TOLD: Mutex<BTreeMap<&'static str, (Vec<Option<i64>>, Instant)>> = Mutex::new(BTreeMap::new());
+    /// By noun: which ones, and when.
+    type Told = BTreeMap<&'static str, (Vec<Option<i64>>, Instant)>;
+    static TOLD: Mutex<Told> = Mutex::new(BTreeMap::new());
     {
         let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
         if told

@@ -97,7 +97,7 @@ fn export(kind: SourceKind, data: &[u8]) {
     let file: PathBuf = folder.path().join("export");
     std::fs::write(&file, data).unwrap();
     // As if nobody had touched it for a while.
-    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
     std::fs::File::options()
         .write(true)
         .open(&file)

@@ -130,7 +130,8 @@ fn changed_at_random_it_ends_in_a_value_or_an_error_too() {
     let seconds = variable("BRANI_SYNC_FUZZ_SECONDS")
         .and_then(|text| text.parse().ok())
         .unwrap_or(60);
-    let targets: [(&str, fn(&[u8])); 7] = [
+    type Target = (&'static str, fn(&[u8]));
+    let targets: [Target; 7] = [
         ("config", targets::config),
         ("xml", targets::xml),
         ("csv", targets::csv),

@@ -296,11 +296,11 @@ fn status_events(connection: &Connection, entry: &Entry) -> Result<Vec<Event>, L
         .collect();
     if !entry.agreed.known
         && let Some(newest) = inbox::newest_status(connection, &entry.code)?
+        && !entry.has_dealt_with(newest.id)
+        && !events.iter().any(|event| event.id == newest.id)
     {
-        if !entry.has_dealt_with(newest.id) && !events.iter().any(|event| event.id == newest.id) {
-            events.push(newest);
-            events.sort_by_key(|event| event.id);
-        }
+        events.push(newest);
+        events.sort_by_key(|event| event.id);
     }
     Ok(events)
 }

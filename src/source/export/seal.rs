@@ -1,6 +1,6 @@
 //! The hash of a record as the file has it, before any template: what has not changed need not be mapped to columns.
 //!
-//! It knows no templates. That these changed is told by the mapping's fingerprint ([`print`]), as any other setting.
+//! It knows no templates. That these changed is told by the mapping's fingerprint ([`print()`]), as any other setting.
 
 use super::Raw;
 use super::tree::{Node, Tree};
