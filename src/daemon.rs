@@ -909,7 +909,7 @@ async fn heartbeat(context: Context, pulse: Pulse, watchdog: Option<Duration>, s
             () = tokio::time::sleep(step) => {}
         }
         if pulse.beats() {
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            notify(|| sd_notify::notify(&[sd_notify::NotifyState::Watchdog])).await;
         }
         let Ok((totals, stuck, polled)) = facts(&context).await else {
             continue;
@@ -924,7 +924,8 @@ async fn heartbeat(context: Context, pulse: Pulse, watchdog: Option<Duration>, s
             |_| format!("last good poll {age} s ago"),
         );
         let line = format!("{last}; {waiting} waiting, {sent} sent, {parked} parked, {stuck} stuck");
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&line)]);
+        let status = line.clone();
+        notify(move || sd_notify::notify(&[sd_notify::NotifyState::Status(&status)])).await;
         if told.elapsed() >= HEARTBEAT {
             told = Instant::now();
             tracing::info!(
@@ -938,6 +939,11 @@ async fn heartbeat(context: Context, pulse: Pulse, watchdog: Option<Duration>, s
             );
         }
     }
+}
+
+/// Tells systemd; where nobody reads, this blocks, and must block no loop.
+async fn notify<E: Send + 'static>(tell: impl FnOnce() -> Result<(), E> + Send + 'static) {
+    let _ = tokio::task::spawn_blocking(tell).await;
 }
 
 async fn facts(context: &Context) -> Result<([i64; 4], i64, Option<Timestamp>), LedgerError> {

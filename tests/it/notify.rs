@@ -2,35 +2,42 @@
 
 use crate::merchant::{Merchant, PATIENCE, Sale, Shop, until};
 use std::os::unix::net::UnixDatagram;
+use std::sync::{Arc, Mutex};
 
-struct Ear {
-    socket: UnixDatagram,
-    heard: Vec<String>,
-}
+/// Reads as it comes, as systemd does: whoever tells an ear that does not listen has to wait.
+struct Ear(Arc<Mutex<Vec<String>>>);
 
 impl Ear {
     fn new(merchant: &Merchant) -> Self {
         let socket = UnixDatagram::bind(merchant.path("notify")).expect("a socket");
-        socket.set_nonblocking(true).expect("it can");
-        Self {
-            socket,
-            heard: Vec::new(),
-        }
+        let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+        let told = Arc::downgrade(&heard);
+        let pause = std::time::Duration::from_millis(100);
+        socket.set_read_timeout(Some(pause)).expect("it can");
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Some(heard) = told.upgrade() {
+                if let Ok(length) = socket.recv(&mut buffer) {
+                    let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                    heard.lock().expect("no panic").push(message);
+                }
+            }
+        });
+        Self(heard)
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.0.lock().expect("no panic").clone()
     }
 
     /// How many messages so far hold a line that begins so.
-    fn count(&mut self, line: &str) -> usize {
-        let mut buffer = [0; 4096];
-        while let Ok(length) = self.socket.recv(&mut buffer) {
-            self.heard
-                .push(String::from_utf8_lossy(&buffer[..length]).into_owned());
-        }
+    fn count(&self, line: &str) -> usize {
         let says = |message: &&String| message.lines().any(|found| found.starts_with(line));
-        self.heard.iter().filter(says).count()
+        self.heard().iter().filter(says).count()
     }
 
     #[track_caller]
-    fn hears(&mut self, line: &str, times: usize) {
+    fn hears(&self, line: &str, times: usize) {
         until(line, || self.count(line) >= times);
     }
 }
@@ -39,7 +46,7 @@ impl Ear {
 async fn systemd_hears_when_it_is_ready_alive_reloading_and_stopping() {
     let merchant = Merchant::both_ways(Shop::sqlite()).await;
     merchant.shop.add(&Sale::new(1));
-    let mut ear = Ear::new(&merchant);
+    let ear = Ear::new(&merchant);
     let socket = merchant.path("notify").display().to_string();
     let daemon = merchant.start_in(
         &["run"],
@@ -51,9 +58,9 @@ async fn systemd_hears_when_it_is_ready_alive_reloading_and_stopping() {
     ear.hears("STATUS=last good poll", 1);
     ear.hears("STATUS=last good poll", 2);
     assert!(
-        ear.heard.iter().any(|message| message.contains(" 1 sent, ")),
+        ear.heard().iter().any(|message| message.contains(" 1 sent, ")),
         "{:?}",
-        ear.heard
+        ear.heard()
     );
 
     merchant.tell(&["reload"]).exits(0);
@@ -65,7 +72,7 @@ async fn systemd_hears_when_it_is_ready_alive_reloading_and_stopping() {
     daemon.hang_up();
     ear.hears("RELOADING=1", 2);
     ear.hears("READY=1", 3);
-    for message in &ear.heard {
+    for message in ear.heard() {
         let reloading = message.lines().any(|line| line == "RELOADING=1");
         assert_eq!(reloading, message.contains("MONOTONIC_USEC="), "{message}");
     }
@@ -78,9 +85,9 @@ async fn systemd_hears_when_it_is_ready_alive_reloading_and_stopping() {
 async fn a_daemon_that_cannot_start_never_says_that_it_is_ready() {
     let merchant = Merchant::both_ways(Shop::sqlite()).await;
     std::fs::remove_file(merchant.path("token")).expect("the secret goes");
-    let mut ear = Ear::new(&merchant);
+    let ear = Ear::new(&merchant);
     let socket = merchant.path("notify").display().to_string();
     let mut daemon = merchant.start_in(&["run"], &[("NOTIFY_SOCKET", &socket)]);
     assert_eq!(daemon.ends(PATIENCE), 78);
-    assert_eq!(ear.count("READY=1"), 0, "{:?}", ear.heard);
+    assert_eq!(ear.count("READY=1"), 0, "{:?}", ear.heard());
 }
