@@ -374,6 +374,10 @@ pub fn parts(loaded: &Loaded, ledger: Ledger, dry_run: bool, register: bool) -> 
         Web::new(config.brani.timeout, invoice_headers),
     );
     let drain = Drain::new(wanted(loaded, &rules)?, register && config.webhooks.register);
+    let ready = Ready::default();
+    if crate::ledger::knows_nothing(ledger.path()) {
+        ready.set_polled();
+    }
     let context = Context {
         ledger,
         started: clock.now(),
@@ -386,7 +390,7 @@ pub fn parts(loaded: &Loaded, ledger: Ledger, dry_run: bool, register: bool) -> 
         locks: Locks::new(),
         troubles: Troubles::new(Some(alert.clone())),
         handlers: Arc::new(handlers),
-        ready: Ready::default(),
+        ready,
         times: crate::health::times::Times::default(),
         dry_run,
     };

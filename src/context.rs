@@ -338,7 +338,8 @@ impl Ready {
         self.0.2.store(true, Ordering::SeqCst);
     }
 
-    /// A read of the shop was complete since this process began: what the ledger waits to send is no older than that.
+    /// A read of the shop was complete since this process began, or the ledger was empty then: what it waits to send is
+    /// no older than that.
     pub fn polled(&self) -> bool {
         self.0.3.load(Ordering::SeqCst)
     }

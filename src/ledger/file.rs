@@ -167,6 +167,15 @@ fn read_holder(file: &mut File) -> Holder {
     }
 }
 
+/// Whether a ledger knows of no order: nothing in it can be older than what the shop says now.
+pub fn knows_nothing(path: &Path) -> bool {
+    open_reader(path)
+        .and_then(|connection| {
+            Ok(connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM orders)", [], |row| row.get(0))?)
+        })
+        .unwrap_or(false)
+}
+
 /// Who holds a ledger now, if anybody does.
 pub fn holder(path: &Path) -> Option<Holder> {
     let mut file = File::open(lock_path(path)).ok()?;

@@ -13,7 +13,7 @@ pub mod inbox;
 pub mod orders;
 
 pub use executor::Ledger;
-pub use file::{Holder, holder, open_reader};
+pub use file::{Holder, holder, knows_nothing, open_reader};
 
 use jiff::Timestamp;
 use std::path::PathBuf;

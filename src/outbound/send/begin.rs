@@ -8,7 +8,6 @@ use crate::brani::time;
 use crate::clock::later;
 use crate::context::{Context, PassError};
 use crate::ledger::LedgerError;
-use crate::ledger::cursors::{self, name};
 use crate::ledger::inbox::{self, Event};
 use crate::ledger::orders::{self, Due, Entry, Lane, State};
 use crate::locks::Guard;
@@ -51,12 +50,8 @@ impl Sender {
             return Ok(Vec::new());
         }
         // The ledger may be an old copy: what waits in it may have changed since, and Brani may have packed meanwhile
-        // what it takes for new. A ledger that never saw a complete read has nothing old.
-        let old = !context.ready.polled()
-            && context
-                .ledger
-                .read(|connection| Ok(cursors::get(connection, name::CURSOR)?.is_some()))
-                .await?;
+        // what it takes for new.
+        let old = !context.ready.polled();
         if old {
             tracing::debug!(
                 event = "pass.not_yet",

@@ -21,6 +21,8 @@ struct Last {
 struct Sent {
     newest: usize,
     last: Option<Last>,
+    /// When the last request that was answered with success began.
+    stood: Option<Timestamp>,
     /// Requests that may repeat what Brani has, because one was not answered.
     repeats: u8,
     /// The first success after it; what follows within five minutes does not count for good.
@@ -228,8 +230,8 @@ impl World {
             return;
         }
         // The merchant changed what was agreed; the packer went away from it and back.
-        let last = self.checks.sent.get(code).and_then(|sent| sent.last.as_ref());
-        if last.is_some_and(|last| row.merchant_status.is_some_and(|merchant| merchant >= last.begun)) {
+        let stood = self.checks.sent.get(code).and_then(|sent| sent.stood);
+        if stood.is_some_and(|begun| row.merchant_status.is_some_and(|merchant| merchant >= begun)) {
             return;
         }
         // An old copy of the ledger takes what we wrote after it for the merchant's.
@@ -269,6 +271,7 @@ impl World {
             }
             if let Some(last) = &mut sent.last {
                 last.answered = Some(now);
+                sent.stood = Some(last.begun);
                 last.status = status;
             }
         }

@@ -132,7 +132,9 @@ fn rules(shared: &Shared) -> Rules {
 impl Daemon {
     /// Starts it on a ledger, to stop after so many steps.
     pub async fn start(shared: &Shared, ledger: &Path, steps: i64) -> Self {
-        let ledger = Ledger::open_inline(ledger).expect("the ledger opens after any crash");
+        let path = ledger;
+        let ledger = Ledger::open_inline(path).expect("the ledger opens after any crash");
+        let nothing_known = brani_sync::ledger::knows_nothing(path);
         let rules = rules(shared);
         let mut handlers = Handlers::new();
         for event in &rules.events {
@@ -152,6 +154,10 @@ impl Daemon {
             secret: None,
             ids: BTreeMap::new(),
         };
+        let ready = brani_sync::context::Ready::all();
+        if nothing_known {
+            ready.set_polled();
+        }
         let context = Context {
             ledger,
             started: shared.get().now(),
@@ -166,7 +172,7 @@ impl Daemon {
             locks: Locks::new(),
             troubles: Troubles::default(),
             handlers: Arc::new(handlers),
-            ready: brani_sync::context::Ready::all(),
+            ready,
             times: brani_sync::health::times::Times::default(),
             dry_run: false,
         };
