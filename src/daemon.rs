@@ -438,7 +438,13 @@ impl Turn {
                     if whole && let Err(error) = inbound::apply::prune(&context).await {
                         self.failed(flow, &error);
                     }
-                    self.reports.with(|reports| reports.poll = Some(report));
+                    self.reports.with(|reports| {
+                        reports.poll = Some(match reports.poll.take() {
+                            // A dry run moves no cursor: each read is the whole.
+                            Some(before) if !context.dry_run => before.and_then(report),
+                            _ => report,
+                        });
+                    });
                     pass.end(Ended::Well);
                 }
                 Err(error) => {

@@ -48,6 +48,30 @@ pub struct Report {
     pub unchanged: bool,
 }
 
+impl Report {
+    /// Two reads of one cycle: what was done is summed up; rows and what waits are met by each read anew.
+    #[must_use]
+    pub fn and_then(mut self, later: Report) -> Report {
+        for (why, count) in later.waits {
+            let waits = self.waits.entry(why).or_default();
+            *waits = count.max(*waits);
+        }
+        Report {
+            read: self.read.max(later.read),
+            wanted: self.wanted + later.wanted,
+            parked: self.parked + later.parked,
+            unparked: self.unparked + later.unparked,
+            withdrawn: self.withdrawn + later.withdrawn,
+            extras: self.extras || later.extras,
+            waits: self.waits,
+            settling: later.settling,
+            oldest_settling: later.oldest_settling,
+            unknown_values: self.unknown_values || later.unknown_values,
+            unchanged: self.unchanged && later.unchanged,
+        }
+    }
+}
+
 /// From which creation on orders are sent: fixed at the first run.
 ///
 /// # Errors

@@ -47,7 +47,11 @@ async fn story(shop: Shop) {
     let odd = Sale::new(21).shipping("posel");
     merchant.shop.add_all(&[unpaid.clone(), odd.clone()]);
 
-    merchant.once().exits(2);
+    let account = merchant.once().exits(2).out;
+    assert!(
+        account.contains("read 10 orders of the shop, sent 8 to Brani"),
+        "{account}"
+    );
     for sale in &sales {
         stands(&merchant, sale);
     }
