@@ -269,11 +269,16 @@ impl Flight {
             self.status,
         );
         let wait = Duration::from_secs(shared.get().rng.random_range(1..240));
+        let left = shared.get().now();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
         runtime.spawn(async move {
             tokio::time::sleep(wait).await;
+            // What a ledger knew of a request that is still on its way is lost with it: no other can tell.
+            if shared.get().checks.lost.is_some_and(|lost| lost >= left) {
+                return;
+            }
             shared
                 .get()
                 .tell(|| format!("brani: a late request for `{code}` lands"));
