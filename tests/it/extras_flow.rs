@@ -470,10 +470,10 @@ async fn delivery_state_that_cannot_be_written_is_stuck_and_goes_by_hand() {
     assert_eq!(told[0]["key"], "1");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn remark_goes_through_the_packing_application_and_is_forgotten() {
+/// A merchant whose remarks go through the packing application, with this password.
+async fn with_application(password: &str) -> Merchant {
     let mut merchant = Merchant::new(Shop::sqlite()).await;
-    merchant.secret("app", "sandbox");
+    merchant.secret("app", password);
     let url = merchant.brani.base_url();
     let secret = merchant.path("app");
     merchant.add(&format!(
@@ -481,6 +481,12 @@ async fn remark_goes_through_the_packing_application_and_is_forgotten() {
         secret.display()
     ));
     merchant.edit("AS \"notes.customerRemark\"", "AS \"notes.eshopRemark\"");
+    merchant
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn remark_goes_through_the_packing_application_and_is_forgotten() {
+    let merchant = with_application("sandbox").await;
     let sale = Sale::new(1);
     merchant.shop.add(&sale);
     merchant.once().exits(0);
@@ -499,15 +505,7 @@ async fn remark_goes_through_the_packing_application_and_is_forgotten() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_login_of_the_application_holds_up_no_order_and_is_not_hammered() {
-    let mut merchant = Merchant::new(Shop::sqlite()).await;
-    merchant.secret("app", "spatne-heslo");
-    let url = merchant.brani.base_url();
-    let secret = merchant.path("app");
-    merchant.add(&format!(
-        "\n[app]\nauth_url = \"{url}\"\nbase_url = \"{url}\"\nusername = \"sync@shop.example.cz\"\npassword = {{ file = \"{}\" }}\nremarks = true\n",
-        secret.display()
-    ));
-    merchant.edit("AS \"notes.customerRemark\"", "AS \"notes.eshopRemark\"");
+    let merchant = with_application("spatne-heslo").await;
     merchant.shop.add_all(&(1..=5).map(Sale::new).collect::<Vec<_>>());
     merchant.once().exits(0);
     assert_eq!(merchant.upserts(), 5);

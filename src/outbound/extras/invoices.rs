@@ -68,10 +68,7 @@ struct Memory {
 
 impl Memory {
     fn of(extra: &Extra) -> Self {
-        let memory = extra.memory.as_deref();
-        memory
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default()
+        super::kept(extra.memory.as_deref())
     }
 }
 

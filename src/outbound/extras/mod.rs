@@ -95,6 +95,12 @@ enum Outcome {
     Later(Timestamp),
 }
 
+/// What the ledger keeps as JSON; what another version wrote, or nothing, is the default.
+fn kept<T: serde::de::DeserializeOwned + Default>(text: Option<&str>) -> T {
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
 impl Beside {
     /// The flow; `app` is there where remarks are pushed.
     pub fn new(service: Arc<dyn Extras>, app: Option<AppClient>, web: Web) -> Self {

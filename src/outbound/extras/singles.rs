@@ -33,10 +33,7 @@ fn written(names: &BTreeSet<String>) -> Option<String> {
 }
 
 fn value(extra: &Extra) -> Value {
-    let value = extra.value.as_deref();
-    value
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or(Value::Null)
+    super::kept(extra.value.as_deref())
 }
 
 impl Beside {
