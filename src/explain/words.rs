@@ -193,7 +193,12 @@ impl Words<'_> {
                 format!("Její řádek v e-shopu chybí od {since}."),
             ));
         }
-        if order.delete_wanted {
+        if order.delete_wanted && order.state == State::Deleted {
+            lines.push(self.pick(
+                "A request for it was not answered and may land late: it is deleted at Brani once more.".to_owned(),
+                "Jeden požadavek zůstal bez odpovědi a může dorazit pozdě: v Brani bude smazána ještě jednou.".to_owned(),
+            ));
+        } else if order.delete_wanted {
             lines.push(self.pick(
                 "It is about to be deleted at Brani.".to_owned(),
                 "Bude v Brani smazána.".to_owned(),

@@ -372,6 +372,16 @@ pub fn select(connection: &Connection, condition: &str, limit: usize) -> Result<
     Ok(rows)
 }
 
+/// Orders that are to be deleted at Brani, and those that are to be deleted once more by now.
+///
+/// # Errors
+/// SQLite's.
+pub fn to_delete(connection: &Connection, now: Timestamp, limit: usize) -> Result<Vec<Entry>, LedgerError> {
+    let now = millis(now);
+    let condition = format!("delete_wanted = 1 AND (state <> 'deleted' OR say_again <= {now})");
+    select(connection, &condition, limit)
+}
+
 /// Meets the orders that satisfy a condition of ours one by one: memory does not grow with them.
 ///
 /// # Errors
@@ -612,13 +622,16 @@ pub fn next_due(connection: &Connection) -> Result<Option<Timestamp>, LedgerErro
     due_after(connection, Timestamp::MIN)
 }
 
-/// When the next waiting order comes due, after `now`.
+/// When the next waiting order comes due, or the next one is to be deleted once more, after `now`.
 ///
 /// # Errors
 /// SQLite's.
 pub fn due_after(connection: &Connection, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
     let mut statement =
-        connection.prepare_cached("SELECT min(due) FROM orders WHERE state = 'waiting' AND due > ?1")?;
+        connection.prepare_cached(
+            "SELECT min(at) FROM (SELECT min(due) AS at FROM orders WHERE state = 'waiting' AND due > ?1
+             UNION ALL SELECT min(say_again) FROM orders WHERE delete_wanted = 1 AND state = 'deleted' AND say_again > ?1)",
+        )?;
     Ok(statement
         .query_row([millis(now)], |row| row.get::<_, Option<i64>>(0))?
         .map(moment))

@@ -265,8 +265,8 @@ fn at_brani(known: Entry, look: Look<'_>, rules: &Rules, when: &When) -> Verdict
             news,
         };
     }
-    entry.delete_wanted = false;
     if entry.state == State::Deleted && !comes_back {
+        // Perhaps to be deleted once more: that stays.
         return Verdict::Keep {
             entry: Box::new(entry),
             payload: None,
@@ -276,6 +276,7 @@ fn at_brani(known: Entry, look: Look<'_>, rules: &Rules, when: &When) -> Verdict
     let mapped = match look.mapped {
         Ok(mapped) => mapped,
         Err(problems) => {
+            entry.delete_wanted = false;
             park(&mut entry, problems);
             return Verdict::Keep {
                 entry: Box::new(entry),
@@ -293,6 +294,7 @@ fn at_brani(known: Entry, look: Look<'_>, rules: &Rules, when: &When) -> Verdict
                 news: News::Unchanged,
             };
         }
+        entry.delete_wanted = false;
         entry.sent = None;
         entry.agreed = crate::status::Agreed::default();
         want(
@@ -310,6 +312,7 @@ fn at_brani(known: Entry, look: Look<'_>, rules: &Rules, when: &When) -> Verdict
             news: News::Wanted,
         };
     }
+    entry.delete_wanted = false;
     let differs = entry.sent != Some(mapped.content);
     let status_news = is_shop_news(&entry, record.status.as_ref());
     let mapping_only = same_row && differs && !status_news && entry.state == State::Sent;

@@ -5,7 +5,9 @@
 //! `deletes.mode`, with guards: absence from a window or an export never means gone.
 
 use super::poll::{self, Report};
+use super::send::SAY_AGAIN;
 use super::send::Sender;
+use crate::clock::later;
 use crate::config::DeleteMode;
 use crate::context::{Context, PassError, some_codes};
 use crate::ledger::cursors::{self, name};
@@ -226,20 +228,42 @@ pub async fn plan_deletes(context: &Context) -> Result<(), PassError> {
 }
 
 /// Deletes at Brani what is to be deleted. False where the flow must be asked again first.
+///
+/// An order whose request may still be on its way is deleted once more when that must have landed: it would stand there
+/// again, and be packed.
 pub(super) async fn delete_wanted(
     context: &Context,
     sender: &Sender,
     limit: usize,
     report: &mut super::send::Report,
 ) -> Result<bool, PassError> {
+    let now = context.now();
     let entries = context
         .ledger
-        .read(move |connection| orders::select(connection, "delete_wanted = 1", limit))
+        .read(move |connection| orders::to_delete(connection, now, limit))
         .await?;
     for entry in entries {
         let Some(_guard) = context.locks.try_lock(&entry.code) else {
             continue;
         };
+        // Kept before it leaves, as with every request: whatever comes, this order is not taken for one that stands there.
+        let open_before = entry.fate_unknown();
+        let code = entry.code.clone();
+        let still_wanted = context
+            .ledger
+            .write(move |connection| {
+                let Some(mut entry) = orders::get(connection, &code)?.filter(|entry| entry.delete_wanted)
+                else {
+                    return Ok(false);
+                };
+                entry.unanswered = true;
+                orders::put(connection, &entry)?;
+                Ok(true)
+            })
+            .await?;
+        if !still_wanted {
+            continue;
+        }
         let result = context.service.delete(&entry.code).await;
         sender.observe(context, &entry.code, &result);
         let now = context.now();
@@ -261,7 +285,16 @@ pub(super) async fn delete_wanted(
                 };
                 match result {
                     Ok(()) => {
-                        entry.delete_wanted = false;
+                        entry.unanswered = false;
+                        entry.say_again = if open_before {
+                            Some(later(now, SAY_AGAIN))
+                        } else {
+                            entry.say_again.filter(|at| now < *at)
+                        };
+                        entry.delete_wanted = entry.say_again.is_some();
+                        if entry.state != State::Deleted {
+                            cursors::count(connection, now, "deleted", 1)?;
+                        }
                         entry.state = State::Deleted;
                         entry.agreed = crate::status::Agreed::default();
                         entry.sent = None;
@@ -269,9 +302,9 @@ pub(super) async fn delete_wanted(
                         orders::forget_payload(connection, &code)?;
                         // Should the order come back, everything beside it is told anew.
                         crate::ledger::extras::remove_all(connection, &code)?;
-                        cursors::count(connection, now, "deleted", 1)?;
                     }
                     Err(error) => {
+                        entry.unanswered = open_before || error.maybe_applied();
                         entry.answer = Some(format!("delete: {error}"));
                         // What Brani refuses to delete is not asked again by itself; an outage is waited out.
                         entry.delete_wanted = matches!(

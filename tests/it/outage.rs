@@ -228,3 +228,46 @@ async fn a_broken_query_is_told_with_its_name_and_mended_by_a_reload() {
     assert_eq!(daemon.stop().0, 0);
     merchant.keeps_secrets();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_deleted_once_more_when_a_late_request_may_have_brought_it_back() {
+    let merchant = Merchant::new(Shop::sqlite()).await;
+    let sales: Vec<Sale> = (1..=2).map(Sale::new).collect();
+    merchant.shop.add_all(&sales);
+    merchant.once().exits(0);
+    assert_eq!(merchant.brani.order_count(), 2);
+    let code = sales[0].code.as_str();
+    let of_this_one = Matcher {
+        method: Some("POST".into()),
+        code: Some(code.into()),
+        ..Matcher::default()
+    };
+    merchant
+        .brani
+        .fault_times(1, Fault::Late { milliseconds: 8_000 }, of_this_one.clone());
+    merchant.brani.fault(status(503), of_this_one);
+    merchant.shop.change(1, "note = 'volat předem'");
+    merchant.once();
+    merchant.brani.heal();
+    merchant
+        .tell(&["orders", "delete", code, &sales[1].code])
+        .exits(0);
+    merchant.once().exits(0);
+    assert_eq!(merchant.brani.order_count(), 0, "both are deleted");
+    until("the late request has landed", || {
+        merchant.brani.order(code).is_some()
+    });
+    let ledger = rusqlite::Connection::open(merchant.ledger()).unwrap();
+    let five_minutes_pass = "UPDATE orders SET say_again = say_again - 300000";
+    assert_eq!(ledger.execute(five_minutes_pass, []).unwrap(), 2);
+    merchant.once().exits(0);
+    assert_eq!(merchant.brani.order_count(), 0, "it does not stand there again");
+    merchant.once().exits(0);
+    let mut deleted = merchant.brani.deleted();
+    deleted.sort();
+    assert_eq!(
+        deleted,
+        [code, code, &sales[1].code],
+        "once more, and the other one not"
+    );
+}

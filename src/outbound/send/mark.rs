@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// After a success that followed an unanswered request, the order is said once more: the first one may land late.
-const SAY_AGAIN: Duration = Duration::from_secs(300);
+pub(in crate::outbound) const SAY_AGAIN: Duration = Duration::from_secs(300);
 /// An order that fails alone this long is parked.
 const ALONE_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// `creationTime` must be in the past, and clocks differ a little.

@@ -21,6 +21,7 @@ use crate::ledger::orders;
 use begin::{Ready, pick};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
+pub(super) use mark::SAY_AGAIN;
 use mark::Sent;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

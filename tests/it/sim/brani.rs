@@ -152,6 +152,17 @@ impl World {
     }
 
     /// A request of ours arrives, perhaps long after it left.
+    fn arrives(&mut self, code: &str, says: &Says) {
+        match says {
+            Says::Order { content, status } => self.arrive(code, content, *status),
+            Says::Delete => {
+                self.deletes(code);
+                self.brani.orders.remove(code);
+                self.tell(|| format!("brani: `{code}` is deleted"));
+            }
+        }
+    }
+
     fn arrive(&mut self, code: &str, content: &str, status: Option<StatusId>) {
         let before = self.brani.orders.get(code).cloned();
         let now_status = status.or_else(|| before.as_ref().and_then(|order| order.status));
@@ -243,12 +254,21 @@ fn unavailable(what: &str, retry_after: Option<u64>, maybe_applied: bool, server
     }
 }
 
+/// What a request asks for.
+#[derive(Clone)]
+enum Says {
+    Order {
+        content: String,
+        status: Option<StatusId>,
+    },
+    Delete,
+}
+
 /// A request that left. Dropped without an answer, it may have arrived, may yet, or never will.
 struct Flight {
     shared: Shared,
     code: String,
-    content: String,
-    status: Option<StatusId>,
+    says: Says,
     applied: bool,
     answered: bool,
 }
@@ -256,18 +276,13 @@ struct Flight {
 impl Flight {
     fn apply(&mut self) {
         self.applied = true;
-        self.shared.get().arrive(&self.code, &self.content, self.status);
+        self.shared.get().arrives(&self.code, &self.says);
     }
 
     /// It arrives after a while; less than five minutes after any later answer.
     fn apply_late(&mut self) {
         self.applied = true;
-        let (shared, code, content, status) = (
-            self.shared.clone(),
-            self.code.clone(),
-            self.content.clone(),
-            self.status,
-        );
+        let (shared, code, says) = (self.shared.clone(), self.code.clone(), self.says.clone());
         let wait = Duration::from_secs(shared.get().rng.random_range(1..240));
         let left = shared.get().now();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
@@ -282,8 +297,49 @@ impl Flight {
             shared
                 .get()
                 .tell(|| format!("brani: a late request for `{code}` lands"));
-            shared.get().arrive(&code, &content, status);
+            shared.get().arrives(&code, &says);
         });
+    }
+
+    /// It did not go well; whether it is applied all the same is Brani's to know.
+    async fn fails(&mut self, fate: Fate) -> Result<(), Error> {
+        let code = &self.code;
+        match fate {
+            Fate::Good => Ok(()),
+            Fate::TooMany(wait) => {
+                self.answered = true;
+                self.shared
+                    .get()
+                    .tell(|| format!("brani: 429 for `{code}`, wait {wait} s"));
+                Err(unavailable("HTTP 429", Some(wait), false, false))
+            }
+            Fate::NoConnection => {
+                self.answered = true;
+                self.shared
+                    .get()
+                    .tell(|| format!("brani: no connection for `{code}`"));
+                Err(unavailable("no connection", None, false, false))
+            }
+            Fate::Away { applied, server } => {
+                self.shared
+                    .get()
+                    .tell(|| format!("brani: 503 for `{code}`, applied: {applied}"));
+                if applied {
+                    self.apply();
+                } else {
+                    self.applied = true; // it never is
+                }
+                self.shared.latency().await;
+                Err(unavailable("HTTP 503", None, true, server))
+            }
+            Fate::Hang => {
+                self.shared.get().tell(|| format!("brani: hangs over `{code}`"));
+                tokio::time::sleep(TIMEOUT).await;
+                self.unanswered();
+                self.applied = true;
+                Err(unavailable("no answer in time", None, true, false))
+            }
+        }
     }
 
     fn unanswered(&mut self) {
@@ -320,7 +376,7 @@ impl Drop for Flight {
             *count = count.saturating_sub(1);
         }
         world.brani.busy_until.insert(self.code.clone(), now);
-        if !self.answered {
+        if !self.answered && matches!(self.says, Says::Order { .. }) {
             let code = self.code.clone();
             world.left_unanswered(&code);
         }
@@ -345,8 +401,10 @@ impl Service for ModelService {
             Flight {
                 shared: self.shared.clone(),
                 code: code.clone(),
-                content,
-                status,
+                says: Says::Order {
+                    content: content.clone(),
+                    status,
+                },
                 applied: false,
                 answered: false,
             }
@@ -382,52 +440,36 @@ impl Service for ModelService {
                 self.shared.get().crossing(&code);
                 flight.answered = true;
                 let mut world = self.shared.get();
-                world.answered(&code, &flight.content, status);
+                world.answered(&code, &content, status);
                 Ok(())
             }
-            Fate::TooMany(wait) => {
-                flight.answered = true;
-                self.shared
-                    .get()
-                    .tell(|| format!("brani: 429 for `{code}`, wait {wait} s"));
-                Err(unavailable("HTTP 429", Some(wait), false, false))
-            }
-            Fate::NoConnection => {
-                flight.answered = true;
-                self.shared
-                    .get()
-                    .tell(|| format!("brani: no connection for `{code}`"));
-                Err(unavailable("no connection", None, false, false))
-            }
-            Fate::Away { applied, server } => {
-                self.shared
-                    .get()
-                    .tell(|| format!("brani: 503 for `{code}`, applied: {applied}"));
-                if applied {
-                    flight.apply();
-                } else {
-                    flight.applied = true; // it never is
-                }
-                self.shared.latency().await;
-                Err(unavailable("HTTP 503", None, true, server))
-            }
-            Fate::Hang => {
-                self.shared.get().tell(|| format!("brani: hangs over `{code}`"));
-                tokio::time::sleep(TIMEOUT).await;
-                flight.unanswered();
-                flight.applied = true;
-                Err(unavailable("no answer in time", None, true, false))
-            }
+            fate => flight.fails(fate).await,
         }
     }
 
     async fn delete(&self, code: &OrderCode) -> Result<(), Error> {
-        self.ask().await?;
-        let mut world = self.shared.get();
-        world.deletes(code.as_str());
-        world.brani.orders.remove(code.as_str());
-        world.tell(|| format!("brani: `{code}` is deleted"));
-        Ok(())
+        let code = code.as_str().to_owned();
+        let mut flight = {
+            let mut world = self.shared.get();
+            world.tell(|| format!("delete: `{code}`"));
+            *world.brani.in_flight.entry(code.clone()).or_default() += 1;
+            Flight {
+                shared: self.shared.clone(),
+                code: code.clone(),
+                says: Says::Delete,
+                applied: false,
+                answered: false,
+            }
+        };
+        self.shared.latency().await;
+        let fate = self.fate();
+        if matches!(fate, Fate::Good) {
+            flight.apply();
+            self.shared.latency().await;
+            flight.answered = true;
+            return Ok(());
+        }
+        flight.fails(fate).await
     }
 
     async fn eshop_info(&self) -> Result<EshopInfoAnswer, Error> {

@@ -371,6 +371,9 @@ impl World {
     pub fn agreement(&mut self, swept: bool) {
         let rows = self.shop.rows.clone();
         for (code, row) in rows {
+            if row.gone && swept && self.checks.lost.is_none() && self.brani.orders.contains_key(&code) {
+                self.broken(format!("`{code}` is gone from the shop, and Brani has it"));
+            }
             if row.unmappable || row.dead_handler || row.gone || self.brani.cursed.contains_key(&code) {
                 continue;
             }
