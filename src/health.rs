@@ -57,6 +57,8 @@ pub struct Lanes {
     pub backlog: i64,
     /// To be sent again because a mapping changed.
     pub resend: i64,
+    /// Sent, and said once more in a few minutes: an earlier request was not answered and may land late.
+    pub again: i64,
 }
 
 /// Who can mend something.
@@ -262,7 +264,7 @@ impl fmt::Display for Health {
 /// SQLite's.
 pub fn report(connection: &Connection, now: Timestamp) -> Result<Health, LedgerError> {
     let [waiting, sent, parked, deleted] = orders::totals(connection)?;
-    let lanes = lanes(connection)?;
+    let lanes = lanes(connection, now)?;
     let events: BTreeMap<String, i64> = inbox::totals(connection)?.into_iter().collect();
     let last_poll = cursors::get_time(connection, name::LAST_POLL)?;
     let failing = orders::count(connection, "state = 'waiting' AND failing_since IS NOT NULL")?;
@@ -299,7 +301,7 @@ pub fn report(connection: &Connection, now: Timestamp) -> Result<Health, LedgerE
         claims: claims(connection)?,
         extras: beside(connection)?,
         today: today(connection, now)?,
-        estimate: estimate(connection, now, waiting)?,
+        estimate: estimate(connection, now, waiting - lanes.again)?,
     })
 }
 
@@ -315,7 +317,7 @@ pub fn report_by(connection: &Connection, now: Timestamp, rules: &Rules) -> Resu
         // They are deleted by the next sweep, or counted as held.
         health.gone = 0;
     }
-    let moving = health.orders.waiting - health.resends_held;
+    let moving = health.orders.waiting - health.resends_held - health.waiting_by_lane.again;
     if moving <= 0 {
         health.estimate = None;
     } else if health.estimate.is_none() && health.failing == 0 {
@@ -331,14 +333,17 @@ fn moment_of(connection: &Connection, sql: &str) -> Result<Option<Timestamp>, Le
     Ok(at.map(moment))
 }
 
-fn lanes(connection: &Connection) -> Result<Lanes, LedgerError> {
+fn lanes(connection: &Connection, now: Timestamp) -> Result<Lanes, LedgerError> {
     let mut lanes = Lanes::default();
-    let mut statement = connection
-        .prepare_cached("SELECT lane, count(*) FROM orders WHERE state = 'waiting' GROUP BY lane")?;
-    let mut rows = statement.query([])?;
+    let mut statement = connection.prepare_cached(
+        "SELECT CASE WHEN say_again IS NOT NULL AND due > ?1 THEN -1 ELSE lane END, count(*)
+         FROM orders WHERE state = 'waiting' GROUP BY 1",
+    )?;
+    let mut rows = statement.query([millis(now)])?;
     while let Some(row) = rows.next()? {
         let count = row.get(1)?;
         match row.get::<_, i64>(0)? {
+            -1 => lanes.again = count,
             0 => lanes.new = count,
             1 => lanes.update = count,
             3 => lanes.resend = count,
@@ -472,7 +477,7 @@ fn today(connection: &Connection, now: Timestamp) -> Result<Vec<Hour>, LedgerErr
 
 /// From the speed of the last minutes.
 fn estimate(connection: &Connection, now: Timestamp, waiting: i64) -> Result<Option<Duration>, LedgerError> {
-    if waiting == 0 {
+    if waiting <= 0 {
         return Ok(None);
     }
     let (sent, first): (i64, Option<i64>) = connection

@@ -92,6 +92,7 @@ pub(super) fn text(desk: &Desk, health: &Health) -> String {
         ("update", lanes.update),
         ("backlog", lanes.backlog),
         ("resend", lanes.resend),
+        ("again", lanes.again),
     ] {
         t.sample("orders_waiting", &[("lane", lane)], count);
     }

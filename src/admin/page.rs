@@ -338,15 +338,17 @@ impl Sheet<'_> {
                 "Changes",
                 "Older orders",
                 "Sent again for a new mapping",
+                "Sent, and said once more in a few minutes",
             ],
             [
                 "Nové objednávky",
                 "Změny",
                 "Starší objednávky",
                 "Znovu kvůli změně převodu",
+                "Odeslané, za pár minut se pro jistotu zopakují",
             ],
         );
-        let counts = [lanes.new, lanes.update, lanes.backlog, lanes.resend];
+        let counts = [lanes.new, lanes.update, lanes.backlog, lanes.resend, lanes.again];
         let mut facts: Vec<(&str, String)> = names
             .into_iter()
             .zip(counts)

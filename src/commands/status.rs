@@ -58,6 +58,7 @@ fn print(shell: &Shell, health: &Health, now: Timestamp) {
         (lanes.update, "updates"),
         (lanes.backlog, "backlog"),
         (lanes.resend, "sent again"),
+        (lanes.again, "sent and said once more in a few minutes"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

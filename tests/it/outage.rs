@@ -271,3 +271,32 @@ async fn an_order_is_deleted_once_more_when_a_late_request_may_have_brought_it_b
         "once more, and the other one not"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_is_only_said_once_more_is_told_apart_from_what_waits() {
+    let merchant = Merchant::new(Shop::sqlite()).await;
+    let sale = Sale::new(1);
+    merchant.shop.add(&sale);
+    merchant.once().exits(0);
+    let upserts = Matcher {
+        method: Some("POST".into()),
+        code: Some(sale.code),
+        ..Matcher::default()
+    };
+    merchant.brani.fault_times(1, Fault::LostReply, upserts);
+    merchant.shop.change(1, "note = 'volat předem'");
+    until("it was sent again", || {
+        merchant.once();
+        merchant.upserts() == 3
+    });
+    let lanes = merchant.tell(&["status", "--json"]).exits(0).json()["waiting_by_lane"].clone();
+    assert_eq!(
+        lanes,
+        serde_json::json!({"new": 0, "update": 0, "backlog": 0, "resend": 0, "again": 1})
+    );
+    let told = merchant.tell(&["status"]).exits(0).out;
+    assert!(
+        told.contains("waiting: 1 sent and said once more in a few minutes\n"),
+        "{told}"
+    );
+}
