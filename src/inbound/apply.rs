@@ -49,6 +49,7 @@ pub struct Apply {
 #[derive(Clone, Copy, Debug)]
 struct Outage {
     failures: u32,
+    since: Timestamp,
     until: Timestamp,
 }
 
@@ -292,8 +293,9 @@ impl Apply {
         let outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
         outages
             .get(event)
+            // an outage that lies ahead was there before the clock was set back
+            .filter(|outage| outage.since <= now && outage.until > now)
             .map(|outage| outage.until)
-            .filter(|until| *until > now)
     }
 
     /// An event that carries no status.
@@ -859,9 +861,11 @@ impl Apply {
             let mut outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
             let outage = outages.entry(kind.to_owned()).or_insert(Outage {
                 failures: 0,
+                since: now,
                 until: now,
             });
             outage.failures += 1;
+            outage.since = now;
             outage.until = crate::clock::later(now, wait(outage.failures));
             outage.until
         };

@@ -2,7 +2,7 @@
 
 use super::{LedgerError, millis, moment};
 use crate::types::FieldKey;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
 
 /// The names of the facts.
@@ -88,6 +88,57 @@ pub fn make_field_key(connection: &Connection) -> Result<FieldKey, LedgerError> 
     let key = uuid::Uuid::new_v4();
     set(connection, name::FIELD_KEY, &key.simple().to_string())?;
     Ok(FieldKey(key.into_bytes()))
+}
+
+/// The longest that anything of ours waits by itself, and how much a clock may be set back without a word.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
+const UNTOLD: SignedDuration = SignedDuration::from_mins(1);
+
+/// The ends of the passes.
+const PASSES: [&str; 4] = [
+    name::LAST_POLL,
+    name::LAST_DRAIN,
+    name::LAST_SWEEP,
+    name::LAST_SENT,
+];
+
+/// By how much this machine's clock was set back since the last pass, where it was.
+///
+/// # Errors
+/// SQLite's.
+pub fn clock_set_back(
+    connection: &Connection,
+    now: Timestamp,
+) -> Result<Option<SignedDuration>, LedgerError> {
+    let mut latest = now;
+    for pass in PASSES {
+        latest = get_time(connection, pass)?.map_or(latest, |at| at.max(latest));
+    }
+    Ok(Some(latest.duration_since(now)).filter(|back| *back > UNTOLD))
+}
+
+/// What is dated ahead of a clock that was set back is done now, and does not wait until the clock comes there again.
+///
+/// # Errors
+/// SQLite's.
+pub fn wait_no_longer(connection: &Connection, now: Timestamp) -> Result<(), LedgerError> {
+    for pass in PASSES {
+        if get_time(connection, pass)?.is_some_and(|at| at > now) {
+            set_time(connection, pass, now)?;
+        }
+    }
+    let (now, ahead) = (millis(now), millis(now + LONGEST_WAIT));
+    for sql in [
+        "UPDATE orders SET due = ?1 WHERE state = 'waiting' AND due > ?2",
+        "UPDATE orders SET say_again = ?2 WHERE say_again > ?2",
+        "UPDATE orders SET missing_since = ?1 WHERE missing_since > ?1",
+        "UPDATE events SET due = ?1 WHERE state IN ('new', 'stuck') AND due > ?2",
+        "UPDATE extras SET due = ?1 WHERE due > ?2",
+    ] {
+        let parameters: &[i64] = if sql.contains("?2") { &[now, ahead] } else { &[now] };
+        connection.execute(sql, rusqlite::params_from_iter(parameters))?;
+    }
+    Ok(())
 }
 
 /// A fact that is a moment.

@@ -101,11 +101,42 @@ pub async fn history_start(context: &Context) -> Result<Timestamp, PassError> {
     Ok(fixed)
 }
 
+/// A clock that was set back would have things wait until it comes there again.
+async fn mind_clock(context: &Context) -> Result<(), PassError> {
+    if context.dry_run {
+        return Ok(());
+    }
+    let now = context.now();
+    let Some(back) = context
+        .ledger
+        .read(move |connection| cursors::clock_set_back(connection, now))
+        .await?
+    else {
+        return Ok(());
+    };
+    context
+        .ledger
+        .write(move |connection| cursors::wait_no_longer(connection, now))
+        .await?;
+    tracing::warn!(
+        event = "clock.set_back",
+        seconds = back.as_secs(),
+        hint = "nothing to do if it was wrong before; keep it right with systemd-timesyncd or chrony",
+        "This machine's clock was set back by {} s; what waited for a later time goes now",
+        back.as_secs()
+    );
+    for bell in [&context.bells.send, &context.bells.apply, &context.bells.extras] {
+        bell.ring();
+    }
+    Ok(())
+}
+
 /// Reads what changed since the cursor.
 ///
 /// # Errors
 /// See [`PassError`]; what was read before stands, the cursor does not move.
 pub async fn poll(context: &Context) -> Result<Report, PassError> {
+    mind_clock(context).await?;
     let history = history_start(context).await?;
     let cursor = context
         .ledger

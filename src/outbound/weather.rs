@@ -28,7 +28,8 @@ pub enum Forecast {
 #[derive(Clone, Debug, Default)]
 pub struct Weather {
     failures: u32,
-    until: Option<Timestamp>,
+    /// When it last failed, and until when to wait.
+    until: Option<(Timestamp, Timestamp)>,
     failed: BTreeSet<OrderCode>,
     refusals: u32,
     unauthorized: bool,
@@ -36,10 +37,11 @@ pub struct Weather {
 }
 
 impl Weather {
-    /// What to do now.
-    pub fn forecast(&self) -> Forecast {
+    /// What to do now. A failure that lies ahead was there before the clock was set back: its wait is over.
+    pub fn forecast(&self, now: Timestamp) -> Forecast {
         match self.until {
-            Some(until) => Forecast::Probe(until),
+            Some((failed, _)) if failed > now => Forecast::Probe(now),
+            Some((_, until)) => Forecast::Probe(until),
             None => Forecast::Fair,
         }
     }
@@ -86,19 +88,19 @@ impl Weather {
         match error {
             Error::Unauthorized { .. } => {
                 self.unauthorized = true;
-                self.until = Some(later(now, LONGEST));
+                self.until = Some((now, later(now, LONGEST)));
             }
             Error::Refused { .. } | Error::NotFound => {
                 self.refusals += 1;
                 if self.refusals >= REFUSALS_MAX {
-                    self.until = Some(later(now, LONGEST));
+                    self.until = Some((now, later(now, LONGEST)));
                 }
             }
             Error::Unavailable { retry_after, .. } => {
                 self.failed.insert(code.clone());
                 self.failures += 1;
                 let wait = retry_after.unwrap_or_else(|| backoff(self.failures, jitter));
-                self.until = Some(later(now, wait));
+                self.until = Some((now, later(now, wait)));
             }
             Error::Rejected { .. } => self.answered(),
         }
@@ -134,7 +136,7 @@ mod tests {
         weather.failure(&OrderCode::from("bad"), &away(None), Timestamp::UNIX_EPOCH, 0.5);
         assert!(!weather.is_out());
         assert_eq!(weather.success(Timestamp::UNIX_EPOCH), vec![]);
-        assert_eq!(weather.forecast(), Forecast::Fair);
+        assert_eq!(weather.forecast(Timestamp::UNIX_EPOCH), Forecast::Fair);
     }
 
     #[test]
@@ -159,8 +161,14 @@ mod tests {
             0.0,
         );
         assert_eq!(
-            weather.forecast(),
+            weather.forecast(Timestamp::UNIX_EPOCH),
             Forecast::Probe(later(Timestamp::UNIX_EPOCH, wait))
+        );
+        let before = Timestamp::UNIX_EPOCH - jiff::SignedDuration::from_secs(1);
+        assert_eq!(
+            weather.forecast(before),
+            Forecast::Probe(before),
+            "the clock was set back"
         );
     }
 

@@ -21,7 +21,7 @@ const SEEDS_THAT_FAILED: &[u64] = &[
 ];
 
 /// How many histories the normal run tells.
-const COUNT: u64 = 300;
+const COUNT: u64 = 1000;
 
 /// Tells these histories, several at once, and says which are wrong.
 fn wrong(seeds: Range<u64>, tell: impl Fn(u64) -> Result<(), String> + Sync) -> Vec<u64> {

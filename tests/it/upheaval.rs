@@ -3,6 +3,7 @@
 use crate::merchant::Column;
 use crate::merchant::{Daemon, Merchant, PATIENCE, Sale, Shop, free_port, until};
 use crate::support::Server;
+use brani_sync::clock::{Clock, SystemClock};
 use brani_sync::database::parameters::Dialect;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -340,6 +341,106 @@ async fn on_a_full_disk_everything_waits_and_goes_on_by_itself() {
         daemon.told("disk.full.over") == 1
     });
     assert_eq!(daemon.told("disk.full"), 1, "told once: {}", merchant.log());
+    assert_eq!(merchant.brani.refused().len(), 0);
+    assert_eq!(daemon.stop().0, 0);
+}
+
+/// A clock for one process that can be set: seconds beside this machine's.
+struct SetClock(PathBuf);
+
+impl SetClock {
+    fn new(merchant: &Merchant) -> Self {
+        let clock = Self(merchant.path("clock"));
+        clock.set(0);
+        clock
+    }
+
+    fn set(&self, seconds: i64) {
+        let new = self.0.with_extension("new");
+        fs::write(&new, format!("{seconds:+}\n")).expect("the merchant's folder is writable");
+        fs::rename(new, &self.0).expect("the merchant's folder is writable");
+    }
+
+    fn start(&self, merchant: &Merchant) -> Daemon {
+        let library = ["/usr/lib", "/usr/lib/*", "/usr/lib64"]
+            .iter()
+            .flat_map(|folder| {
+                glob::glob(&format!("{folder}/faketime/libfaketimeMT.so.1")).expect("a pattern")
+            })
+            .flatten()
+            .next()
+            .expect("this test sets a clock: apt-get install faketime");
+        let environment = [
+            ("LD_PRELOAD", library.to_str().expect("a plain path")),
+            ("FAKETIME_TIMESTAMP_FILE", self.0.to_str().expect("a plain path")),
+            ("FAKETIME_NO_CACHE", "1"),
+            // what waits and what measures goes by another clock, which nobody sets
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("DONT_FAKE_MONOTONIC", "1"),
+        ];
+        merchant.start_in(&["run"], &environment)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_forward_and_back_delays_nothing_for_long() {
+    let mut merchant = Merchant::both_ways(Shop::mariadb()).await;
+    merchant.edit("poll = \"1h\"", "poll = \"1s\"");
+    merchant.edit("drain = \"1h\"", "drain = \"1s\"");
+    let clock = SetClock::new(&merchant);
+    let daemon = clock.start(&merchant);
+    for (id, seconds) in [(1, 0), (2, 2 * 3600), (3, -2 * 3600), (4, 40 * 86_400), (5, 0)] {
+        clock.set(seconds);
+        let sale = Sale::new(id);
+        merchant.shop.add(&sale);
+        until(
+            &format!("order {id} stands, {seconds} s beside the truth"),
+            || merchant.brani.order(&sale.code).is_some(),
+        );
+        merchant.shop.change(id, "note = 'volat předem'");
+        until(&format!("its change, {seconds} s beside the truth"), || {
+            merchant
+                .brani
+                .order(&sale.code)
+                .is_some_and(|order| order["notes"]["customerRemark"] == "volat předem")
+        });
+        merchant.brani.pack(&sale.code, &format!("CZ{id}"));
+        until(
+            &format!("parcel {id} is written, {seconds} s beside the truth"),
+            || merchant.shop.get(id, "tracking").starts_with(&format!("CZ{id}")),
+        );
+    }
+    let ask = |sql: &str| -> i64 {
+        let ledger = rusqlite::Connection::open(merchant.ledger()).expect("the ledger");
+        ledger
+            .query_row(sql, [], |row| row.get::<_, Option<i64>>(0))
+            .expect("a number")
+            .unwrap_or(0)
+    };
+    let in_thirty_days = SystemClock.now().as_millisecond() + 30 * 86_400_000;
+    assert!(
+        ask("SELECT max(sent_at) FROM orders") > in_thirty_days,
+        "the daemon sees another clock than this one"
+    );
+    // What failed while the clock ran ahead need not wait until its time has come.
+    clock.set(40 * 86_400);
+    merchant.brani.fault(
+        brani_sync::sandbox::Fault::Cut,
+        brani_sync::sandbox::Matcher {
+            method: Some("POST".into()),
+            ..Default::default()
+        },
+    );
+    merchant.shop.add(&Sale::new(6));
+    until("its next attempt is dated ahead", || {
+        ask("SELECT max(due) FROM orders WHERE state = 'waiting'") > in_thirty_days
+    });
+    clock.set(0);
+    merchant.brani.heal();
+    until("it goes all the same", || {
+        merchant.brani.order(&Sale::new(6).code).is_some()
+    });
+    assert!(merchant.told("clock.set_back") >= 2, "{}", merchant.log());
     assert_eq!(merchant.brani.refused().len(), 0);
     assert_eq!(daemon.stop().0, 0);
 }

@@ -136,7 +136,7 @@ impl Beside {
         let began = context.now();
         self.begin(context, began).await?;
         while !stop.is_cancelled() {
-            let limit = match self.weather().forecast() {
+            let limit = match self.weather().forecast(context.now()) {
                 Forecast::Fair => CHUNK,
                 Forecast::Probe(until) if until > context.now() => {
                     report.again = Some(until);
@@ -157,7 +157,7 @@ impl Beside {
             }
             for (kind, due) in kinds {
                 context.bells.extras.step();
-                if self.weather().forecast() != Forecast::Fair && limit > 1 {
+                if self.weather().forecast(context.now()) != Forecast::Fair && limit > 1 {
                     break;
                 }
                 match kind {

@@ -206,7 +206,7 @@ impl Sender {
                 return Ok(true);
             }
             let now = context.now();
-            let forecast = self.weather().forecast();
+            let forecast = self.weather().forecast(now);
             let in_flight = !flight.now().begun.is_empty();
             let (limit, probe) = match forecast {
                 Forecast::Fair => (batch, false),
