@@ -464,6 +464,64 @@ async fn hostile_xml_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn an_element_that_nobody_closes_is_told_as_such_and_what_stood_before_it_is_handed_over() {
+    let good = xml_order("1") + &xml_order("2");
+    let after: String = (4..2_000).map(|number| xml_order(&number.to_string())).collect();
+    for (bad, handed) in [
+        ("<ORDER><CODE>3</CODE><NOTE>volat</ORDER>", 2),
+        ("<ORDER><CODE>3</CODE><NOTE>volat</NOTA></ORDER>", 2),
+        ("<ORDER><CODE>3</NOTE></ORDER>", 2),
+        ("<ORDER><CODE>3</CODE></ORDER></ITEM>", 3),
+    ] {
+        let (records, end) = read_xml(format!("<ORDERS>{good}{bad}{after}</ORDERS>")).await;
+        let error = end.unwrap_err().to_string();
+        assert!(
+            error.contains("an element is closed that was not open"),
+            "{bad}: {error}"
+        );
+        assert_eq!(codes(&records), ["1", "2", "3"][..handed], "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn orders_are_whole_wherever_the_part_in_memory_ends() {
+    // Three bytes a letter, and lengths that no size of a buffer divides.
+    let orders: Vec<String> = (0..4_000)
+        .map(|number| xml_order(&format!("{number}{}", "漢".repeat(number % 7))))
+        .collect();
+    let text = format!("<ORDERS>{}</ORDERS>", orders.join("<!-- <ORDER> -->\n  "));
+    assert!(text.len() > 1 << 20);
+    let (records, end) = read_xml(&text).await;
+    assert_eq!(end.unwrap().records, 4_000);
+    for (number, record) in records.iter().enumerate() {
+        assert_eq!(
+            record.code.as_str(),
+            format!("{number}{}", "漢".repeat(number % 7))
+        );
+        assert_eq!(item(record, 0, "amount"), "1.500");
+        assert_eq!(field(record, "deliveryAddress.fullName"), "Jana Příkladová");
+    }
+}
+
+#[tokio::test]
+async fn what_keeps_an_order_from_being_read_is_told_of_orders_that_are_passed_over_only_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = "<ORDER><CODE>2</CODE><STATUS>&nbsp;</STATUS></ORDER>";
+    let path = put(
+        folder.path(),
+        "a.xml",
+        format!("<ORDERS>{}{bad}</ORDERS>", xml_order("1")),
+    );
+    let source = shop(SourceKind::Xml, &url(&path), XML_MAP).open();
+    let (records, _, _) = read_knowing(&source, &["1"]).await;
+    assert_eq!(codes(&records), ["2"]);
+    assert!(field(&records[0], "_problem").contains("entity"));
+    let (records, end, _) = read_knowing(&source, &["1", "2"]).await;
+    assert!(records.is_empty());
+    assert_eq!(end.records, 2);
+}
+
+#[tokio::test]
 async fn a_field_or_order_that_is_too_large_spoils_its_order_only() {
     let long = format!("<STATUS>{}</STATUS>", "x".repeat(2 << 20));
     let many: String = "<ORDER_ITEMS>".to_owned() + &"<ITEM/>".repeat(10_001) + "</ORDER_ITEMS>";

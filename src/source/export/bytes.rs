@@ -83,18 +83,12 @@ fn exceeded(what: String) -> io::Error {
 pub struct Input {
     inner: BufReader<Box<dyn Read + Send>>,
     since_mark: usize,
-    at_end: bool,
 }
 
 impl Input {
     /// A new token begins: the bound on one token starts again.
     pub fn mark(&mut self) {
         self.since_mark = 0;
-    }
-
-    /// The end of the file was seen.
-    pub fn at_end(&self) -> bool {
-        self.at_end
     }
 }
 
@@ -116,9 +110,7 @@ impl BufRead for Input {
                 limits::TOKEN >> 20
             )));
         }
-        let bytes = self.inner.fill_buf()?;
-        self.at_end |= bytes.is_empty();
-        Ok(bytes)
+        self.inner.fill_buf()
     }
 
     fn consume(&mut self, amount: usize) {
@@ -186,7 +178,6 @@ pub fn open(raw: impl Read + Send + 'static, charset: Charset) -> Result<Input, 
     Ok(Input {
         inner: BufReader::with_capacity(64 << 10, Box::new(decoded)),
         since_mark: 0,
-        at_end: false,
     })
 }
 

@@ -7,7 +7,7 @@
 use super::bytes::{Charset, Fault, Input, UNDECODABLE, is_utf8, open};
 use super::limits;
 use super::tree::{Node, Tree};
-use super::{Raw, Records};
+use super::{Met, Raw, Records};
 use crate::config;
 use encoding_rs::Encoding;
 use std::collections::{HashMap, HashSet};
@@ -163,7 +163,7 @@ impl Csv {
 }
 
 impl Records for Csv {
-    fn next(&mut self) -> Result<Option<Raw>, Fault> {
+    fn next(&mut self) -> Result<Option<Met>, Fault> {
         loop {
             let first = match self.ahead.take() {
                 Some(row) => row,
@@ -176,7 +176,7 @@ impl Records for Csv {
                 },
             };
             let Some(key) = self.key(&first) else {
-                return Ok(Some(order(vec![first])));
+                return Ok(Some(Met::Whole(order(vec![first]))));
             };
             let mut bytes = first.bytes;
             let mut block = vec![first];
@@ -205,7 +205,7 @@ impl Records for Csv {
                 row.problem = problem;
             }
             let Some(blocks) = self.scattered.get_mut(&key) else {
-                return Ok(Some(order(block)));
+                return Ok(Some(Met::Whole(order(block))));
             };
             *blocks = blocks.saturating_sub(1);
             let last = *blocks == 0;
@@ -215,7 +215,7 @@ impl Records for Csv {
                 self.held_bytes = self
                     .held_bytes
                     .saturating_sub(held.iter().map(|row| row.bytes).sum());
-                return Ok(Some(order(held)));
+                return Ok(Some(Met::Whole(order(held))));
             }
             self.held_bytes += bytes;
             if self.held_bytes > limits::HELD {

@@ -6,7 +6,7 @@
 use super::bytes::{Fault, Input, UNDECODABLE};
 use super::limits;
 use super::tree::{Node, Tree, find};
-use super::{Raw, Records};
+use super::{Met, Raw, Records};
 use rust_decimal::Decimal;
 use std::collections::HashSet;
 use std::io::BufRead;
@@ -468,7 +468,7 @@ impl Json {
 }
 
 impl Records for Json {
-    fn next(&mut self) -> Result<Option<Raw>, Fault> {
+    fn next(&mut self) -> Result<Option<Met>, Fault> {
         loop {
             match self.state {
                 State::Start => self.state = self.descend()?,
@@ -486,14 +486,14 @@ impl Records for Json {
                         continue;
                     }
                     self.state = State::List(false);
-                    return self.record().map(Some);
+                    return self.record().map(|raw| Some(Met::Whole(raw)));
                 }
                 State::Lines => {
                     if self.token()?.is_none() {
                         self.state = State::End(self.last == b'\n');
                         continue;
                     }
-                    return self.record().map(Some);
+                    return self.record().map(|raw| Some(Met::Whole(raw)));
                 }
                 State::End(_) => return Ok(None),
             }

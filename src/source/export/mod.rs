@@ -14,6 +14,7 @@ mod local;
 mod seal;
 mod template;
 mod tree;
+mod window;
 mod xml;
 
 use crate::clock::SharedClock;
@@ -60,10 +61,39 @@ impl Raw {
     }
 }
 
+/// One order of a file as it was met: it is looked into when somebody wants to know what it says.
+pub(crate) enum Met {
+    /// It is known what it says.
+    Whole(Raw),
+    /// Only its number was looked for.
+    Written(Written),
+}
+
+/// An order as the file writes it.
+pub(crate) struct Written {
+    /// A tree that has the order's number and nothing else.
+    head: Arc<Tree>,
+    text: Box<[u8]>,
+    parser: Arc<xml::Parser>,
+}
+
+impl Met {
+    /// Looks into it.
+    ///
+    /// # Errors
+    /// What is not well formed in it: the file cannot be used.
+    fn whole(self) -> Result<Raw, Fault> {
+        match self {
+            Met::Whole(raw) => Ok(raw),
+            Met::Written(written) => written.parser.parse(&written.text, false),
+        }
+    }
+}
+
 /// A file's records, one after the other.
 trait Records {
     /// The next record; `None` at the file's proper end.
-    fn next(&mut self) -> Result<Option<Raw>, Fault>;
+    fn next(&mut self) -> Result<Option<Met>, Fault>;
 
     /// After the end: whether the format itself shows that nothing is missing (a closed root, a closed list).
     fn proves_its_end(&self) -> bool;
@@ -188,7 +218,7 @@ struct Handing {
     known: Option<Arc<dyn Known>>,
     /// Records to ask about.
     sealed: Vec<(OrderCode, RowHash)>,
-    raws: Vec<Raw>,
+    mets: Vec<Met>,
     /// Orders handed over of late, with the number of their batch: of them `known` may not have heard yet.
     late: HashMap<OrderCode, u64>,
     batches: u64,
@@ -209,19 +239,19 @@ impl Handing {
             newer: HashSet::new(),
             known,
             sealed: Vec::new(),
-            raws: Vec::new(),
+            mets: Vec::new(),
             late: HashMap::new(),
             batches: 0,
             frame: Vec::new(),
         }
     }
 
-    fn take(&mut self, format: &Format, code: OrderCode, raw: Raw, pass: &mut Pass) -> Result<(), Fault> {
+    fn take(&mut self, format: &Format, code: OrderCode, met: Met, pass: &mut Pass) -> Result<(), Fault> {
         pass.records += 1;
-        let seal = seal::seal(&raw, &mut self.frame);
+        let seal = seal::seal(&met, &mut self.frame);
         self.sealed.push((code, seal));
-        self.raws.push(raw);
-        if self.raws.len() >= ASK {
+        self.mets.push(met);
+        if self.mets.len() >= ASK {
             self.ask(format, pass)?;
         }
         Ok(())
@@ -249,11 +279,14 @@ impl Handing {
             })
             .collect();
         let sealed = std::mem::take(&mut self.sealed);
-        let raws = std::mem::take(&mut self.raws);
-        for (((code, seal), raw), passed_over) in sealed.into_iter().zip(raws).zip(passed_over) {
+        let mets = std::mem::take(&mut self.mets);
+        for (((code, seal), met), passed_over) in sealed.into_iter().zip(mets).zip(passed_over) {
             if passed_over {
+                pass.seen.passed_over();
                 continue;
             }
+            let raw = met.whole()?;
+            pass.seen.record(&raw);
             match format.templates.record(&raw) {
                 Ok(mut record) => {
                     record.seal = Some(seal);
@@ -404,7 +437,7 @@ impl ExportSource {
         &self,
         files: Vec<PathBuf>,
         mut state: T,
-        mut each: impl FnMut(&mut T, &Format, Option<Raw>, &mut Pass) -> Result<(), Fault> + Send + 'static,
+        mut each: impl FnMut(&mut T, &Format, Option<Met>, &mut Pass) -> Result<(), Fault> + Send + 'static,
     ) -> Result<(T, Pass), SourceError> {
         let format = Arc::clone(&self.format);
         let done = tokio::task::spawn_blocking(move || {
@@ -415,8 +448,8 @@ impl ExportSource {
             for (number, file) in files.iter().enumerate() {
                 pass.file = number;
                 format
-                    .file(file, &mut pass, &mut |raw, pass| {
-                        each(&mut state, &format, Some(raw), pass)
+                    .file(file, &mut pass, &mut |met, pass| {
+                        each(&mut state, &format, Some(met), pass)
                     })
                     // what was read before the fault is handed over, too
                     .or_else(|fault| {
@@ -438,13 +471,19 @@ impl Format {
         &self,
         path: &Path,
         pass: &mut Pass,
-        each: &mut dyn FnMut(Raw, &mut Pass) -> Result<(), Fault>,
+        each: &mut dyn FnMut(Met, &mut Pass) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let file = local::Watched::open(path)?;
         let mut records: Box<dyn Records> = match self.kind {
             SourceKind::Xml => {
                 let input = bytes::open(file.reader()?, self.charset())?;
-                Box::new(xml::Xml::new(input, self.path.clone(), self.items.clone()))
+                let number = self.templates.number().map(str::to_owned);
+                Box::new(xml::Xml::new(
+                    input,
+                    self.path.clone(),
+                    self.items.clone(),
+                    number,
+                ))
             }
             SourceKind::Csv => Box::new(csv::Csv::open(
                 &|| file.reader(),
@@ -461,11 +500,10 @@ impl Format {
         loop {
             let next = records.next();
             // what a writer does to the file while we read looks like damage: say what it is
-            let Some(raw) = next.map_err(|fault| file.explain(fault))? else {
+            let Some(met) = next.map_err(|fault| file.explain(fault))? else {
                 break;
             };
-            pass.seen.record(&raw);
-            each(raw, pass)?;
+            each(met, pass).map_err(|fault| file.explain(fault))?;
         }
         pass.proven &= records.proves_its_end();
         file.still_the_same()
@@ -538,12 +576,14 @@ impl ExportSource {
         let last_file = found.files.len().saturating_sub(1);
         let start = Handing::new(batches, self.batch, known_rows);
         let (_, pass) = self
-            .pass(found.files, start, move |handing, format, raw, pass| {
-                let Some(raw) = raw else {
+            .pass(found.files, start, move |handing, format, met, pass| {
+                let Some(met) = met else {
                     handing.ask(format, pass)?;
                     return handing.hand_over();
                 };
-                let Some(code) = format.templates.code(&raw) else {
+                let Some(code) = format.templates.code(&met) else {
+                    let raw = met.whole()?;
+                    pass.seen.record(&raw);
                     let problem = format.templates.record(&raw).err();
                     pass.leave_out(problem.as_deref().unwrap_or("its order number cannot be read"));
                     return Ok(());
@@ -554,7 +594,7 @@ impl ExportSource {
                 if overlay && pass.file < last_file {
                     handing.newer.insert(code.clone());
                 }
-                handing.take(format, code, raw, pass)
+                handing.take(format, code, met, pass)
             })
             .await?;
         self.format.tell_unknown(&pass.seen);
@@ -607,16 +647,17 @@ impl Source for ExportSource {
             .collect();
         let start: Vec<Option<(usize, Record)>> = vec![None; codes.len()];
         let (found, _) = self
-            .pass(files, start, move |found, format, raw, pass| {
-                let Some(raw) = raw else { return Ok(()) };
-                let Some(&place) = format.templates.code(&raw).and_then(|code| asked.get(&code)) else {
+            .pass(files, start, move |found, format, met, pass| {
+                let Some(met) = met else { return Ok(()) };
+                let Some(&place) = format.templates.code(&met).and_then(|code| asked.get(&code)) else {
                     return Ok(());
                 };
                 // what a read hands over last is what stands: the last mention, of the newest file
                 let older = overlay && matches!(&found[place], Some((file, _)) if *file != pass.file);
                 if !older {
-                    found[place] = format.templates.record(&raw).ok().map(|mut record| {
-                        record.seal = Some(seal::seal(&raw, &mut Vec::new()));
+                    let seal = seal::seal(&met, &mut Vec::new());
+                    found[place] = format.templates.record(&met.whole()?).ok().map(|mut record| {
+                        record.seal = Some(seal);
                         (pass.file, record)
                     });
                 }
@@ -637,8 +678,10 @@ impl Source for ExportSource {
         };
         let count = found.files.len();
         let (_, pass) = match self
-            .pass(found.files, (), |(), format, raw, pass| {
-                let Some(raw) = raw else { return Ok(()) };
+            .pass(found.files, (), |(), format, met, pass| {
+                let Some(met) = met else { return Ok(()) };
+                let raw = met.whole()?;
+                pass.seen.record(&raw);
                 match format.templates.record(&raw) {
                     Ok(record) if record.order.get("_problem").is_none() => pass.records += 1,
                     _ => pass.skipped += 1,

@@ -2,14 +2,22 @@
 //!
 //! It knows no templates. That these changed is told by the mapping's fingerprint ([`print()`]), as any other setting.
 
-use super::Raw;
 use super::tree::{Node, Tree};
+use super::{Met, Raw};
 use crate::config;
 use crate::types::RowHash;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// The hash of a record; `frame` is used and left behind, so that a read fills one buffer only.
-pub fn seal(raw: &Raw, frame: &mut Vec<u8>) -> RowHash {
+pub fn seal(met: &Met, frame: &mut Vec<u8>) -> RowHash {
+    match met {
+        Met::Whole(raw) => of_tree(raw, frame),
+        // As it is written: a tree of it would say the same.
+        Met::Written(written) => RowHash(xxh3_128(&written.text).to_be_bytes()),
+    }
+}
+
+fn of_tree(raw: &Raw, frame: &mut Vec<u8>) -> RowHash {
     frame.clear();
     put_tree(&raw.tree, frame);
     // In a csv the items are rows beside the order; in a tree they are below it, and are met twice.

@@ -4,7 +4,7 @@
 
 use super::bytes::Fault;
 use super::tree::{Node, Scope, Tree};
-use super::{Raw, filters};
+use super::{Met, Raw, filters};
 use crate::config::Cursor;
 use crate::source::{Record, Row, Value};
 use crate::types::{OrderCode, ShopKey, ShopStatus};
@@ -52,7 +52,6 @@ enum Plan {
 }
 
 /// The bare names that the records of a file have had.
-#[derive(Default)]
 pub struct Seen {
     orders: HashSet<String>,
     items: HashSet<String>,
@@ -60,6 +59,20 @@ pub struct Seen {
     last: (Vec<Arc<str>>, Vec<Arc<str>>),
     /// Whether there was a record, an item at all.
     any: (bool, bool),
+    /// Whether every record was looked into.
+    all: bool,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            orders: HashSet::new(),
+            items: HashSet::new(),
+            last: (Vec::new(), Vec::new()),
+            any: (false, false),
+            all: true,
+        }
+    }
 }
 
 impl Seen {
@@ -75,6 +88,11 @@ impl Seen {
                 known.insert(name.to_string());
             }
         }
+    }
+
+    /// A record was passed over: what names it has is not known.
+    pub fn passed_over(&mut self) {
+        self.all = false;
     }
 
     /// Takes a record's names in.
@@ -237,10 +255,26 @@ impl Templates {
         }
     }
 
+    fn code_template(&self) -> Option<&Template> {
+        self.order.iter().find(|template| template.column == "code")
+    }
+
+    /// The one field below a record that alone makes its order number, where that is so.
+    pub fn number(&self) -> Option<&str> {
+        match &self.code_template()?.plan {
+            Plan::Field(path) if path.len() == 1 => path.first().map(String::as_str),
+            _ => None,
+        }
+    }
+
     /// Only the order number of a record; `None` where it has none.
-    pub fn code(&self, raw: &Raw) -> Option<OrderCode> {
-        let template = self.order.iter().find(|template| template.column == "code")?;
-        self.render(template, &raw.tree, &mut || self.scope(&raw.tree, &raw.items))
+    pub fn code(&self, met: &Met) -> Option<OrderCode> {
+        let template = self.code_template()?;
+        let (tree, items) = match met {
+            Met::Whole(raw) => (&raw.tree, raw.items.as_slice()),
+            Met::Written(written) => (&written.head, [].as_slice()),
+        };
+        self.render(template, tree, &mut || self.scope(tree, items))
             .ok()
             .filter(|code| !code.trim().is_empty())
             .map(OrderCode)
@@ -359,6 +393,10 @@ impl Templates {
     /// The templates that use a bare name that no record had: `(key, name)`.
     pub fn unknown(&self, seen: &Seen) -> Vec<(String, String)> {
         let mut unknown = Vec::new();
+        if !seen.all {
+            // An order that is known already may have it: it was told when that one was new.
+            return unknown;
+        }
         let mut look = |templates: &[Template], known: &HashSet<String>, any: bool| {
             for template in templates.iter().filter(|_| any) {
                 for name in &template.names {

@@ -2,28 +2,39 @@
 //!
 //! Read as events, so that memory holds one order whatever the size of the file. A document type is refused and
 //! no entity is expanded beyond the five of XML and numbers, so nothing in a file can grow.
+//!
+//! Most orders of an export have not changed: of each only its end and its number are looked for. It is made into a
+//! tree, and seen to be well formed, when somebody wants to know what stands in it.
 
 use super::bytes::{Fault, Input, UNDECODABLE};
 use super::limits;
 use super::tree::{Node, Tree, find};
-use super::{Raw, Records};
+use super::window::Window;
+use super::{Met, Raw, Records, Written};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Reads the records at a path.
 pub struct Xml {
-    reader: Reader<Input>,
-    buffer: Vec<u8>,
+    window: Window,
     path: Vec<String>,
-    items: Vec<String>,
-    names: HashSet<Arc<str>>,
-    /// Open elements outside of records.
-    level: usize,
+    parser: Arc<Parser>,
+    /// The element below a record in which its number stands, where that is all that the number is made of.
+    number: Option<String>,
+    /// Open elements outside of records, by name.
+    open: Vec<String>,
     /// How many of them, from the root, are the path's.
     matched: usize,
     root: Root,
+}
+
+/// Makes trees of records.
+pub struct Parser {
+    items: Vec<String>,
+    names: Mutex<HashSet<Arc<str>>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -68,29 +79,44 @@ impl Watch {
     }
 }
 
+/// How the end of a record was found.
+enum End {
+    /// Here, counted from its beginning; and where its number stands.
+    At(usize, Option<Range<usize>>),
+    /// It is larger than an order may be, and was passed over.
+    TooLarge(Raw),
+}
+
+/// What a piece of the file is to whoever looks for the end of something.
+enum Step {
+    In,
+    Out,
+    Whole,
+    Beside,
+}
+
 impl Xml {
-    /// Reads records at `path` (`ORDERS/ORDER`), each with its items at `items` below it.
-    pub fn new(input: Input, path: Vec<String>, items: Vec<String>) -> Self {
-        let mut reader = Reader::from_reader(input);
-        let config = reader.config_mut();
-        // a bare `&` in one customer's remark must not hold up everybody's orders
-        config.allow_dangling_amp = true;
-        config.check_end_names = true;
+    /// Reads records at `path` (`ORDERS/ORDER`), each with its items at `items` below it. `number` is the element
+    /// that alone makes an order's number.
+    pub fn new(input: Input, path: Vec<String>, items: Vec<String>, number: Option<String>) -> Self {
         Self {
-            reader,
-            buffer: Vec::new(),
+            window: Window::new(input),
             path,
-            items,
-            names: HashSet::new(),
-            level: 0,
+            parser: Arc::new(Parser {
+                items,
+                names: Mutex::default(),
+            }),
+            number,
+            open: Vec::new(),
             matched: 0,
             root: Root::Awaited,
         }
     }
 
     /// Decides what an element outside of records is; true where a record begins.
-    fn enter(&mut self, name: &str) -> Result<bool, Fault> {
-        if self.level == 0 {
+    fn enter(&mut self, full_name: &str, name: &str) -> Result<bool, Fault> {
+        let level = self.open.len();
+        if level == 0 {
             match self.root {
                 Root::Closed => return Err(Fault::bad("a second root element follows the first")),
                 Root::Awaited if self.path.len() == 1 => self.root = Root::Fragment,
@@ -112,32 +138,187 @@ impl Xml {
                 _ => {}
             }
         }
-        let on_path = self.matched == self.level
-            && self
-                .path
-                .get(self.level)
-                .is_some_and(|p| p.eq_ignore_ascii_case(name));
-        if on_path && self.level + 1 == self.path.len() {
+        let on_path =
+            self.matched == level && self.path.get(level).is_some_and(|p| p.eq_ignore_ascii_case(name));
+        if on_path && level + 1 == self.path.len() {
             return Ok(true);
         }
-        self.level += 1;
+        self.open.push(full_name.to_owned());
         if on_path {
             self.matched += 1;
         }
-        if self.level > limits::DEPTH {
+        if self.open.len() > limits::DEPTH {
             return Err(too_deep());
         }
         Ok(false)
     }
 
     fn leave(&mut self) {
-        self.level = self.level.saturating_sub(1);
-        self.matched = self.matched.min(self.level);
-        if self.level == 0 && self.root == Root::Open {
+        self.open.pop();
+        self.matched = self.matched.min(self.open.len());
+        if self.open.is_empty() && self.root == Root::Open {
             self.root = Root::Closed;
         }
     }
 
+    /// Reads on where the window ends in the middle of something.
+    fn more(&mut self) -> Result<(), Fault> {
+        if self.window.ended() {
+            return Err(torn());
+        }
+        if self.window.rest().len() > limits::TOKEN {
+            return Err(Fault::hinted(
+                format!("a single value is longer than {} MiB", limits::TOKEN >> 20),
+                "exports of that size or shape are not read; look at what produces the file",
+            ));
+        }
+        self.window.more()
+    }
+
+    /// Looks for the end of the record at whose start tag the window stands, and for its number.
+    fn end_of_record(&mut self) -> Result<End, Fault> {
+        let (mut at, mut depth) = (0, 0_usize);
+        let mut number = (None, None);
+        loop {
+            let ended = self.window.ended();
+            let rest = &self.window.rest()[at..];
+            let mut reader = lenient(rest);
+            let mut here = 0;
+            let cut = loop {
+                let event = reader.read_event();
+                let after = rest.len() - reader.get_ref().len();
+                let step = match event {
+                    // cut off: what follows may belong to it
+                    Ok(Event::Eof) => break true,
+                    Ok(_) if after == rest.len() && !ended => break true,
+                    Ok(Event::Start(start)) => {
+                        if depth == 1 && number.0.is_none() && self.is_number(&start) {
+                            number.0 = Some(at + here);
+                        }
+                        Step::In
+                    }
+                    Ok(Event::End(_)) => Step::Out,
+                    Ok(Event::Empty(_)) => Step::Whole,
+                    Ok(Event::DocType(_)) => return Err(doctype()),
+                    Ok(_) => Step::Beside,
+                    Err(quick_xml::Error::Syntax(_) | quick_xml::Error::Encoding(_)) if !ended => break true,
+                    Err(error) => return Err(fault(&error, ended, self.open.len())),
+                };
+                here = after;
+                match step {
+                    Step::In => {
+                        depth += 1;
+                        if self.open.len() + depth > limits::DEPTH {
+                            return Err(too_deep());
+                        }
+                    }
+                    Step::Out => {
+                        depth = depth.saturating_sub(1);
+                        if depth == 1 && number.0.is_some() && number.1.is_none() {
+                            number.1 = Some(at + here);
+                        }
+                    }
+                    Step::Whole | Step::Beside => {}
+                }
+                if depth == 0 && matches!(step, Step::Out | Step::Whole) {
+                    let number = number.0.zip(number.1).map(|(from, to)| from..to);
+                    return Ok(End::At(at + here, number));
+                }
+            };
+            at += here;
+            if self.window.rest().len() > limits::ORDER {
+                return self.pass_over(at, depth).map(End::TooLarge);
+            }
+            if cut && ended {
+                // An element that nobody closes swallows all that follows: say that it is not closed.
+                self.parser.parse(self.window.rest(), true)?;
+                return Err(torn());
+            }
+            self.more()?;
+        }
+    }
+
+    /// Passes over a record that is too large; what there is of it at the beginning says whose it is.
+    fn pass_over(&mut self, mut at: usize, mut depth: usize) -> Result<Raw, Fault> {
+        let mut raw = self.parser.parse(self.window.rest(), true)?;
+        raw.problem = Some(format!("the order is larger than {} MiB", limits::ORDER >> 20));
+        loop {
+            self.window.pass(at);
+            at = 0;
+            let ended = self.window.ended();
+            let rest = self.window.rest();
+            let mut reader = lenient(rest);
+            loop {
+                let event = reader.read_event();
+                let after = rest.len() - reader.get_ref().len();
+                match event {
+                    Ok(Event::Eof) => break,
+                    Ok(_) if after == rest.len() && !ended => break,
+                    Ok(Event::Start(_)) => depth += 1,
+                    Ok(Event::End(_)) => depth -= 1,
+                    Ok(Event::DocType(_)) => return Err(doctype()),
+                    Ok(_) => {}
+                    Err(quick_xml::Error::Syntax(_) | quick_xml::Error::Encoding(_)) if !ended => break,
+                    Err(error) => return Err(fault(&error, ended, self.open.len())),
+                }
+                at = after;
+                if depth == 0 {
+                    self.window.pass(at);
+                    return Ok(raw);
+                }
+            }
+            if at == 0 {
+                self.more()?;
+            }
+        }
+    }
+
+    fn is_number(&self, start: &BytesStart<'_>) -> bool {
+        let name = start.local_name().into_inner();
+        self.number
+            .as_ref()
+            .is_some_and(|number| number.eq_ignore_ascii_case(name))
+    }
+
+    /// The record at whose start tag the window stands.
+    fn record(&mut self) -> Result<Met, Fault> {
+        let (end, number) = match self.end_of_record()? {
+            End::At(end, number) => (end, number),
+            End::TooLarge(raw) => return Ok(Met::Whole(raw)),
+        };
+        let text = &self.window.rest()[..end];
+        let met = match number {
+            Some(number) => {
+                let number = self.parser.parse(&text[number], false)?.tree;
+                let (name, node) = (self.number.as_deref().unwrap_or_default(), Node::Tree(number));
+                Met::Written(Written {
+                    head: Arc::new(Tree {
+                        text: None,
+                        fields: vec![(name.into(), node)],
+                        exact: false,
+                    }),
+                    text: text.into(),
+                    parser: Arc::clone(&self.parser),
+                })
+            }
+            None => Met::Whole(self.parser.parse(text, false)?),
+        };
+        self.window.pass(end);
+        Ok(met)
+    }
+}
+
+/// A reader that looks for the ends of things, and leaves it to the parser whether all is well with them.
+fn lenient(text: &[u8]) -> Reader<&[u8]> {
+    let mut reader = Reader::from_reader(text);
+    let config = reader.config_mut();
+    config.allow_dangling_amp = true;
+    config.allow_unmatched_ends = true;
+    config.check_end_names = false;
+    reader
+}
+
+impl Parser {
     fn interned(names: &mut HashSet<Arc<str>>, name: &str) -> Arc<str> {
         if let Some(known) = names.get(name) {
             return Arc::clone(known);
@@ -181,106 +362,135 @@ impl Xml {
         open
     }
 
-    /// Reads a record whose start tag has been read, up to its end tag.
-    fn record(&mut self, first: Open, mut watch: Watch) -> Result<Raw, Fault> {
-        let mut stack = vec![first];
+    /// The tree of one element, which stands here from its first character to its last; `cut` where its end may be
+    /// missing.
+    ///
+    /// # Errors
+    /// What is not well formed in it.
+    pub fn parse(&self, text: &[u8], cut: bool) -> Result<Raw, Fault> {
+        let names = &mut *self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = Reader::from_reader(text);
+        let config = reader.config_mut();
+        // a bare `&` in one customer's remark must not hold up everybody's orders
+        config.allow_dangling_amp = true;
+        config.check_end_names = true;
+        let mut watch = Watch::default();
+        let mut stack: Vec<Open> = Vec::new();
         loop {
-            self.buffer.clear();
-            self.reader.get_mut().mark();
-            let event = match self.reader.read_event_into(&mut self.buffer) {
+            let event = match reader.read_event() {
                 Ok(event) => event,
-                Err(error) => return Err(fault(error, self.reader.get_ref().at_end(), self.level)),
+                Err(quick_xml::Error::Syntax(_) | quick_xml::Error::Encoding(_)) if cut => Event::Eof,
+                Err(error) => return Err(fault(&error, false, stack.len())),
             };
-            let Some(top) = stack.last_mut() else {
-                return Err(Fault::bad("an element is closed that was not open"));
-            };
-            match event {
+            let closed = match event {
                 Event::Start(start) => {
-                    if self.level + stack.len() >= limits::DEPTH {
-                        return Err(too_deep());
-                    }
-                    stack.push(Self::open(&mut self.names, &start, &mut watch));
+                    stack.push(Self::open(names, &start, &mut watch));
+                    continue;
                 }
-                Event::Empty(start) => {
-                    let open = Self::open(&mut self.names, &start, &mut watch);
-                    close(open, &mut top.fields, &mut watch);
-                }
-                Event::End(_) => {
-                    let Some(open) = stack.pop() else { continue };
-                    if let Some(parent) = stack.last_mut() {
-                        close(open, &mut parent.fields, &mut watch);
-                        continue;
-                    }
-                    return Ok(finish(open, &self.items, watch));
-                }
+                Event::Empty(start) => Self::open(names, &start, &mut watch),
+                Event::End(_) => match stack.pop() {
+                    Some(open) => open,
+                    None => return Err(Fault::bad("an element is closed that was not open")),
+                },
+                Event::DocType(_) => return Err(doctype()),
+                Event::Eof if !cut => return Err(torn()),
+                // its elements are closed one by one where it is cut
+                Event::Eof => match stack.pop() {
+                    Some(open) => open,
+                    None => return Err(torn()),
+                },
+                Event::Comment(_) | Event::PI(_) | Event::Decl(_) => continue,
                 Event::Text(text) => {
-                    let text = text.xml10_content();
-                    push(top, &text, &mut watch);
+                    push(stack.last_mut(), &text.xml10_content(), &mut watch);
+                    continue;
                 }
                 Event::CData(text) => {
-                    let text = text.xml10_content();
-                    push(top, &text, &mut watch);
+                    push(stack.last_mut(), &text.xml10_content(), &mut watch);
+                    continue;
                 }
-                Event::GeneralRef(entity) => match reference(&entity) {
-                    Some(c) => push(top, c.encode_utf8(&mut [0; 4]), &mut watch),
-                    None => watch.blame(format!("`{}` holds an entity that XML does not know", top.name)),
-                },
-                Event::Comment(_) | Event::PI(_) | Event::Decl(_) => {}
-                Event::DocType(_) => return Err(doctype()),
-                Event::Eof => return Err(torn()),
+                Event::GeneralRef(entity) => {
+                    match reference(&entity) {
+                        Some(c) => push(stack.last_mut(), c.encode_utf8(&mut [0; 4]), &mut watch),
+                        None => {
+                            let name = stack.last().map_or("", |open| &open.name);
+                            watch.blame(format!("`{name}` holds an entity that XML does not know"));
+                        }
+                    }
+                    continue;
+                }
+            };
+            match stack.last_mut() {
+                Some(parent) => close(closed, &mut parent.fields, &mut watch),
+                None => return Ok(finish(closed, &self.items, watch)),
             }
         }
     }
 }
 
 impl Records for Xml {
-    fn next(&mut self) -> Result<Option<Raw>, Fault> {
+    fn next(&mut self) -> Result<Option<Met>, Fault> {
         loop {
-            self.buffer.clear();
-            self.reader.get_mut().mark();
-            let event = match self.reader.read_event_into(&mut self.buffer) {
-                Ok(event) => event,
-                Err(error) => return Err(fault(error, self.reader.get_ref().at_end(), self.level)),
-            };
+            let ended = self.window.ended();
+            let rest = self.window.rest();
+            let mut reader = lenient(rest);
+            let event = reader.read_event();
+            let after = rest.len() - reader.get_ref().len();
+            if after == rest.len() && !ended {
+                self.more()?;
+                continue;
+            }
             match event {
-                Event::Start(start) => {
-                    let start = start.into_owned();
-                    if self.enter(start.local_name().into_inner())? {
-                        let mut watch = Watch::default();
-                        let open = Self::open(&mut self.names, &start, &mut watch);
-                        return self.record(open, watch).map(Some);
+                Ok(Event::Start(start)) => {
+                    let (full, name) = (start.name().into_inner().to_owned(), start.local_name());
+                    let name = name.into_inner().to_owned();
+                    if self.enter(&full, &name)? {
+                        return self.record().map(Some);
                     }
                 }
-                Event::Empty(start) => {
-                    let start = start.into_owned();
-                    if self.enter(start.local_name().into_inner())? {
-                        let mut watch = Watch::default();
-                        let open = Self::open(&mut self.names, &start, &mut watch);
-                        return Ok(Some(finish(open, &self.items, watch)));
+                Ok(Event::Empty(start)) => {
+                    let (full, name) = (start.name().into_inner().to_owned(), start.local_name());
+                    let name = name.into_inner().to_owned();
+                    if self.enter(&full, &name)? {
+                        return self.record().map(Some);
                     }
                     self.leave();
                 }
-                Event::End(_) => self.leave(),
-                Event::DocType(_) => return Err(doctype()),
-                Event::Text(text) => {
-                    let outside = self.level == 0 && !text.xml10_content().trim().is_empty();
+                Ok(Event::End(end)) => {
+                    if self
+                        .open
+                        .last()
+                        .is_none_or(|open| *open != end.name().into_inner())
+                    {
+                        return Err(not_open(self.open.len()));
+                    }
+                    self.leave();
+                }
+                Ok(Event::DocType(_)) => return Err(doctype()),
+                Ok(Event::Text(text)) => {
+                    let outside = self.open.is_empty() && !text.xml10_content().trim().is_empty();
                     if outside {
-                        return Err(if self.reader.get_ref().at_end() {
+                        return Err(if ended && after == rest.len() {
                             torn()
                         } else {
                             Fault::bad("text stands outside of its elements; this is no XML export")
                         });
                     }
                 }
-                Event::Eof => {
+                Ok(Event::Eof) => {
                     return match self.root {
                         Root::Awaited | Root::Open => Err(torn()),
-                        Root::Fragment if self.level > 0 => Err(torn()),
+                        Root::Fragment if !self.open.is_empty() => Err(torn()),
                         Root::Closed | Root::Fragment => Ok(None),
                     };
                 }
-                _ => {}
+                Ok(_) => {}
+                Err(quick_xml::Error::Syntax(_) | quick_xml::Error::Encoding(_)) if !ended => {
+                    self.more()?;
+                    continue;
+                }
+                Err(error) => return Err(fault(&error, ended, self.open.len())),
             }
+            self.window.pass(after);
         }
     }
 
@@ -304,7 +514,8 @@ fn reference(entity: &quick_xml::events::BytesRef<'_>) -> Option<char> {
     }
 }
 
-fn push(open: &mut Open, text: &str, watch: &mut Watch) {
+fn push(open: Option<&mut Open>, text: &str, watch: &mut Watch) {
+    let Some(open) = open else { return };
     if open.text.len() + text.len() > limits::FIELD {
         watch.blame(format!(
             "`{}` is longer than {} MiB",
@@ -376,17 +587,18 @@ fn torn() -> Fault {
     Fault::Torn("it ends before its last element is closed".into())
 }
 
-fn fault(error: quick_xml::Error, at_end: bool, level: usize) -> Fault {
+fn not_open(level: usize) -> Fault {
+    Fault::bad(format!(
+        "an element is closed that was not open (in element level {level})"
+    ))
+}
+
+/// `at_end`: the file's last character was read.
+fn fault(error: &quick_xml::Error, at_end: bool, level: usize) -> Fault {
     match error {
-        quick_xml::Error::Io(error) => match Arc::try_unwrap(error) {
-            Ok(error) => error.into(),
-            Err(error) => Fault::Torn(format!("reading it failed: {error}")),
-        },
-        _ if at_end => torn(),
+        quick_xml::Error::Syntax(_) if at_end => torn(),
         // the parser's own words could quote the file's text
-        quick_xml::Error::IllFormed(_) => Fault::bad(format!(
-            "an element is closed that was not open (in element level {level})"
-        )),
+        quick_xml::Error::IllFormed(_) => not_open(level),
         quick_xml::Error::Encoding(_) => Fault::bad("it is not valid UTF-8"),
         _ => Fault::bad("it is not well-formed XML"),
     }
