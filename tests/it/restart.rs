@@ -230,10 +230,17 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
+/// How long the daemon is killed.
+enum Killing {
+    For(Duration),
+    Times(u32),
+}
+
 /// Kills the daemon at random moments while the shop and the packing table work; at the end both sides agree.
-async fn killed(shop: Shop) {
+async fn killed(shop: Shop, killing: Killing, seed: u64) {
     let merchant = Merchant::both_ways(shop).await;
-    let mut dice = Dice(7);
+    let mut dice = Dice(seed);
+    let mut kills = 0;
     merchant
         .shop
         .add_all(&(1..=10).map(Sale::new).collect::<Vec<_>>());
@@ -242,7 +249,10 @@ async fn killed(shop: Shop) {
     let (mut next, mut round) = (11, 0);
     let mut notes = std::collections::BTreeMap::new();
     let mut packed = std::collections::BTreeSet::new();
-    while began.elapsed() < KILLING {
+    while match killing {
+        Killing::For(time) => began.elapsed() < time,
+        Killing::Times(times) => kills < times,
+    } {
         let daemon = merchant.start(&["run"]);
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_millis(80 + dice.roll(220))).await;
@@ -270,7 +280,9 @@ async fn killed(shop: Shop) {
         }
         tokio::time::sleep(Duration::from_millis(dice.roll(500))).await;
         daemon.kill();
+        kills += 1;
     }
+    println!("killed {kills} times; {} orders, {round} changes", next - 1);
     merchant.brani.heal();
     let daemon = merchant.run();
     until("both sides agree", || {
@@ -309,12 +321,21 @@ async fn killed(shop: Shop) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_moments_nothing_is_lost_in_sqlite() {
-    killed(Shop::sqlite()).await;
+    killed(Shop::sqlite(), Killing::For(KILLING), 7).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_moments_nothing_is_lost_in_mariadb() {
-    killed(Shop::mariadb()).await;
+    killed(Shop::mariadb(), Killing::For(KILLING), 7).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a thousand kills take some twenty minutes"]
+async fn killed_a_thousand_times_nothing_is_lost() {
+    tokio::join!(
+        killed(Shop::mariadb(), Killing::Times(500), 1),
+        killed(Shop::postgres(), Killing::Times(500), 2)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
