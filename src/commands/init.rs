@@ -61,6 +61,25 @@ pub(super) fn init(shell: &Shell, mut options: Init) -> Result<u8, Failure> {
             return export(&writer, &options, name);
         }
     }
+    if options.url.is_none() && options.shop.is_none() && writer.asks(&options) {
+        let answer = writer.ask(
+            &options,
+            "The shop's folder, or what holds its orders (mysql, postgres, sqlite, shoptet-xml, shoptet-csv)",
+            "mysql",
+        )?;
+        match answer.as_str() {
+            "mysql" | "mariadb" => {}
+            "postgres" | "postgresql" | "sqlite" => options.url = Some(ask_url(&writer, &options, &answer)?),
+            "shoptet-xml" | "shoptet-csv" => return export(&writer, &options, &answer),
+            folder if Path::new(folder).is_dir() => options.shop = Some(folder.into()),
+            other => {
+                return Err(
+                    Failure::new(64, format!("`{other}` is neither a folder nor one of these"))
+                        .hint("write e.g. /var/www/shop, or mysql; other exports: see docs/exports.md"),
+                );
+            }
+        }
+    }
     let access = access(&writer, &options)?;
     block_on(from_database(&writer, &options, access))
 }
@@ -116,6 +135,26 @@ fn export(writer: &Writer<'_>, options: &Init, name: &str) -> Result<u8, Failure
     writer.write(&text, &[("shop-export", &Secret::new(url))])
 }
 
+/// The address of a database of this kind.
+fn ask_url(writer: &Writer<'_>, options: &Init, kind: &str) -> Result<String, Failure> {
+    if kind == "sqlite" {
+        let file = std::path::absolute(writer.ask(options, "File of the database", "")?)?;
+        return Ok(format!("sqlite://{}", file.display()));
+    }
+    let host = writer.ask(options, "Database server", "localhost")?;
+    let name = writer.ask(options, "Database", "")?;
+    let user = writer.ask(options, "User", "sync")?;
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => (host, port.parse().ok()),
+        _ => (host.as_str(), None),
+    };
+    let url = url(host, port, &name, &user)?;
+    Ok(match kind {
+        "mysql" => url,
+        _ => url.replacen("mysql:", "postgres:", 1),
+    })
+}
+
 fn access(writer: &Writer<'_>, options: &Init) -> Result<Access, Failure> {
     if let Some(folder) = &options.shop {
         let found = files::read(folder).map_err(|error| {
@@ -142,16 +181,7 @@ fn access(writer: &Writer<'_>, options: &Init) -> Result<Access, Failure> {
     }
     let url = match &options.url {
         Some(url) => url.clone(),
-        None => {
-            let host = writer.ask(options, "Database server", "localhost")?;
-            let name = writer.ask(options, "Database", "")?;
-            let user = writer.ask(options, "User", "sync")?;
-            let (host, port) = match host.rsplit_once(':') {
-                Some((host, port)) if port.parse::<u16>().is_ok() => (host, port.parse().ok()),
-                _ => (host.as_str(), None),
-            };
-            url(host, port, &name, &user)?
-        }
+        None => ask_url(writer, options, "mysql")?,
     };
     if crate::config::secret::is_secret_url(&url) {
         return Err(
@@ -426,7 +456,7 @@ impl Writer<'_> {
 
     /// Asks on a terminal; elsewhere the usual answer is taken.
     fn ask(&self, options: &Init, what: &str, usual: &str) -> Result<String, Failure> {
-        if self.asks(options) {
+        while self.asks(options) {
             let mut terminal = std::io::stderr().lock();
             let _ = match usual {
                 "" => write!(terminal, "{what}: "),
@@ -434,9 +464,12 @@ impl Writer<'_> {
             };
             let _ = terminal.flush();
             let mut line = String::new();
-            std::io::stdin().read_line(&mut line)?;
+            let read = std::io::stdin().read_line(&mut line)?;
             if !line.trim().is_empty() {
                 return Ok(line.trim().to_owned());
+            }
+            if read == 0 || !usual.is_empty() {
+                break;
             }
         }
         match usual {

@@ -1,12 +1,15 @@
 //! `init` as a merchant runs it: the binary, a MariaDB with a shop's reduced schema, a folder for the configuration.
 
+use crate::merchant::until;
 use crate::sandbox::{client, info, start};
-use crate::support::{Db, MariaDb, mysql};
+use crate::support::{Db, MariaDb, Postgres, Sqlite, mysql};
 use brani_sync::brani::Service;
 use brani_sync::sandbox::Options;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// A folder in which a configuration is to be.
 struct Desk(tempfile::TempDir);
@@ -291,5 +294,149 @@ fn an_exports_address_is_kept_as_a_secret() {
     desk.inits(&["--preset", "shoptet-xml", "--url", url]);
     assert!(!desk.text().contains("s3cr3t"));
     assert_eq!(std::fs::read_to_string(desk.secret("shop-export")).unwrap(), url);
+    desk.checks();
+}
+
+#[test]
+fn an_unknown_shop_in_postgres_or_sqlite_gets_queries_to_be_finished_too() {
+    for (db, kind) in [(Postgres::create(), "postgres"), (Sqlite::create(), "sqlite")] {
+        let desk = Desk::new();
+        db.sql(
+            "CREATE TABLE objednavky (id INTEGER PRIMARY KEY, cislo TEXT, stav INT, vytvoreno TIMESTAMP, zmeneno TIMESTAMP, jmeno TEXT); \
+             CREATE TABLE objednavky_polozky (id INTEGER PRIMARY KEY, objednavka_id INT, kod TEXT, nazev TEXT, mnozstvi INT)",
+        );
+        desk.inits(&["--url", &db.url]);
+        let text = desk.text();
+        for part in [
+            &format!("kind = \"{kind}\""),
+            "o.id AS _key, o.zmeneno AS _cursor, o.cislo AS code",
+            "o.vytvoreno AS \"creationTime\"",
+            "FROM objednavky o",
+            "i.objednavka_id AS _key, i.kod AS code, i.nazev AS name, i.mnozstvi AS amount",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        desk.checks();
+    }
+}
+
+/// `init` on a terminal, answered as a person would.
+struct Terminal {
+    child: Child,
+    screen: Arc<Mutex<String>>,
+}
+
+impl Terminal {
+    fn init(desk: &Desk) -> Self {
+        let command = format!(
+            "{} init --output {}",
+            env!("CARGO_BIN_EXE_brani-sync"),
+            desk.config().display()
+        );
+        let mut child = Command::new("script")
+            .args([
+                "--quiet",
+                "--flush",
+                "--return",
+                "--command",
+                &command,
+                "/dev/null",
+            ])
+            .env("HOME", desk.0.path())
+            .env_remove("CREDENTIALS_DIRECTORY")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("`script` gives a terminal: apt-get install bsdutils");
+        let screen = Arc::new(Mutex::new(String::new()));
+        let (mut output, seen) = (child.stdout.take().unwrap(), Arc::clone(&screen));
+        std::thread::spawn(move || {
+            let mut bytes = [0; 1024];
+            while let Ok(read @ 1..) = output.read(&mut bytes) {
+                seen.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&bytes[..read]));
+            }
+        });
+        Self { child, screen }
+    }
+
+    /// Waits until the screen ends with this question, and answers it.
+    #[track_caller]
+    fn answer(&mut self, question: &str, answer: &str) {
+        until(&format!("it asks `{question}`"), || {
+            self.screen.lock().unwrap().trim_end().ends_with(question)
+        });
+        self.screen.lock().unwrap().push('\n');
+        writeln!(self.child.stdin.as_mut().unwrap(), "{answer}").unwrap();
+    }
+
+    #[track_caller]
+    fn ends_well(mut self) -> String {
+        let status = self.child.wait().unwrap();
+        let screen = self.screen.lock().unwrap().clone();
+        assert!(status.success(), "{screen}");
+        screen
+    }
+}
+
+const WHAT: &str = "The shop's folder, or what holds its orders (mysql, postgres, sqlite, shoptet-xml, shoptet-csv) [mysql]:";
+
+#[test]
+fn on_a_terminal_it_asks_for_the_database_and_does_not_show_the_password() {
+    let (db, desk) = (shop("woocommerce"), Desk::new());
+    let url = url::Url::parse(&db.url).unwrap();
+    let name = url.path().trim_start_matches('/');
+    let (user, password) = (
+        format!("u_{}", &name[name.len().saturating_sub(24)..]),
+        "heslo-jen-pro-cteni",
+    );
+    db.sql(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY '{password}'"));
+    db.sql(&format!("GRANT SELECT ON `{name}`.* TO '{user}'@'%'"));
+    let mut terminal = Terminal::init(&desk);
+    terminal.answer(WHAT, "");
+    let server = format!("127.0.0.1:{}", url.port().unwrap_or(3306));
+    terminal.answer("Database server [localhost]:", &server);
+    terminal.answer("Database:", "");
+    terminal.answer("Database:", name);
+    terminal.answer("User [sync]:", &user);
+    terminal.answer("Password of the database (nothing: none):", password);
+    let screen = terminal.ends_well();
+    db.sql(&format!("DROP USER '{user}'@'%'"));
+    assert!(screen.contains("Found woocommerce"), "{screen}");
+    assert!(!screen.contains(password), "{screen}");
+    assert!(desk.text().contains("preset = \"woocommerce\""));
+    assert!(!desk.text().contains(password));
+    assert_eq!(
+        std::fs::read_to_string(desk.secret("shop-db")).unwrap().trim(),
+        password
+    );
+    desk.checks();
+}
+
+#[test]
+fn on_a_terminal_a_file_and_an_export_are_asked_for_by_their_own_names() {
+    let (db, desk) = (Sqlite::create(), Desk::new());
+    db.sql("CREATE TABLE orders (id INTEGER PRIMARY KEY, code TEXT, created_at TEXT, updated_at TEXT)");
+    let mut terminal = Terminal::init(&desk);
+    terminal.answer(WHAT, "sqlite");
+    terminal.answer("File of the database:", db.url.trim_start_matches("sqlite://"));
+    terminal.ends_well();
+    assert!(desk.text().contains("kind = \"sqlite\""), "{}", desk.text());
+
+    let desk = Desk::new();
+    let mut terminal = Terminal::init(&desk);
+    terminal.answer(WHAT, "shoptet-xml");
+    terminal.answer(
+        "Address of the export:",
+        "https://shop.example.cz/export/orders.xml?hash=abc",
+    );
+    terminal.ends_well();
+    assert!(
+        desk.text().contains("preset = \"shoptet-xml\""),
+        "{}",
+        desk.text()
+    );
+    assert!(!desk.text().contains("hash=abc"), "{}", desk.text());
     desk.checks();
 }
