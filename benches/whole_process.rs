@@ -18,6 +18,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Pushes that are measured.
+const PUSHED: usize = 200;
+
 fn main() {
     let arguments: Vec<String> = std::env::args()
         .skip(1)
@@ -180,12 +183,58 @@ sql = ["UPDATE orders SET tracking = :package_numbers WHERE id = :key"]
         .await
         .expect("an answer");
     assert_eq!(packed, Some(orders / 2));
+    pushed(&config, &sandbox, &mut connection, orders).await;
     connection
         .query_drop(format!("DROP DATABASE {database}"))
         .await
         .expect("it is dropped");
     drop(connection);
     pool.disconnect().await.expect("it ends");
+}
+
+/// From the packing table's word, pushed to a daemon that has nothing else to do, to the row in the shop.
+async fn pushed(config: &Path, sandbox: &Sandbox, shop: &mut mysql_async::Conn, orders: usize) {
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_brani-sync"))
+        .arg("--config")
+        .arg(config)
+        .arg("run")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    sandbox.set_pushes(brani_sync::sandbox::Pushes::default());
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut waits = Vec::new();
+    // The first one also waits for the start, and is not counted.
+    for id in (orders / 2 + 1..=orders).take(PUSHED + 1) {
+        let began = Instant::now();
+        sandbox.pack(&format!("2026-{id:07}"), &format!("Z{id}"));
+        loop {
+            let packed: Option<bool> = shop
+                .query_first(format!(
+                    "SELECT state = 'packed' AND tracking IS NOT NULL FROM orders WHERE id = {id}"
+                ))
+                .await
+                .expect("an answer");
+            if packed == Some(true) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "the row of order {id} never changed");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        waits.push(began.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let _ = daemon.kill();
+    let _ = daemon.wait();
+    waits.remove(0);
+    waits.sort();
+    let at = |share: usize| waits[(waits.len() * share / 100).min(waits.len() - 1)].as_secs_f64() * 1e3;
+    println!(
+        "  pushed, to the row in the shop: {:.0} ms in the middle, 99 of 100 within {:.0} ms",
+        at(50),
+        at(99)
+    );
 }
 
 /// Orders of three goods, as Shoptet writes them: about 2.6 kB each.
