@@ -176,12 +176,7 @@ impl Beside {
     ) -> Result<(), PassError> {
         let names: Vec<Vec<String>> = due
             .iter()
-            .map(|due| {
-                let value = due.extra.value.as_deref();
-                value
-                    .and_then(|text| serde_json::from_str(text).ok())
-                    .unwrap_or_default()
-            })
+            .map(|due| super::kept(due.extra.value.as_deref()))
             .collect();
         let wanted = names.iter().any(|names| !names.is_empty());
         let mut known = Vec::new();

@@ -20,10 +20,7 @@ const APP_PAUSE: Duration = Duration::from_secs(300);
 
 /// Names that a request told earlier: product codes, attribute codes.
 fn memory(extra: &Extra) -> BTreeSet<String> {
-    let memory = extra.memory.as_deref();
-    memory
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
+    super::kept(extra.memory.as_deref())
 }
 
 fn written(names: &BTreeSet<String>) -> Option<String> {
