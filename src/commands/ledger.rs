@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 pub(super) fn backup(shell: &Shell, file: &Path) -> Result<u8, Failure> {
     use std::os::unix::fs::OpenOptionsExt;
+    let loaded = shell.load_path(&shell.path())?;
+    super::has_ledger(&loaded)?;
     if file.exists() {
         return Err(Failure::new(1, format!("`{}` exists already", file.display())).hint("choose a new name"));
     }
@@ -25,9 +27,16 @@ pub(super) fn backup(shell: &Shell, file: &Path) -> Result<u8, Failure> {
         .mode(0o600)
         .open(file)
         .map_err(|error| Failure::new(1, format!("cannot write `{}`: {error}", file.display())))?;
-    let copied = shell.load().and_then(|loaded| copy(shell, &loaded, target));
-    if let Err(failure) = copied {
-        let _ = std::fs::remove_file(file);
+    let copied = super::become_owner(&loaded).and_then(|()| copy(shell, &loaded, target));
+    if let Err(mut failure) = copied {
+        // Nor may that user take away what root made.
+        if std::fs::remove_file(file).is_err() {
+            let left = format!("`{}` is no copy: remove it", file.display());
+            failure.hint = Some(match failure.hint.take() {
+                Some(hint) => format!("{hint}; {left}"),
+                None => left,
+            });
+        }
         return Err(failure);
     }
     shell.out.done(

@@ -242,27 +242,27 @@ impl Shell {
 
     /// The ledger for one administrative change, beside a running daemon, which is rung afterwards.
     fn ledger_beside(&self, loaded: &Loaded) -> Result<Ledger, Failure> {
-        let path = loaded.ledger_path();
-        if !path.exists() {
-            return Err(
-                Failure::new(1, format!("there is no ledger at `{}` yet", path.display()))
-                    .hint("it is made by the first `brani-sync run` or `brani-sync once`"),
-            );
-        }
-        Ok(Ledger::open_beside(&path)?)
+        has_ledger(loaded)?;
+        Ok(Ledger::open_beside(&loaded.ledger_path())?)
     }
 
     /// The ledger to look at.
     fn reader(&self, loaded: &Loaded) -> Result<rusqlite::Connection, Failure> {
-        let path = loaded.ledger_path();
-        if !path.exists() {
-            return Err(
-                Failure::new(1, format!("there is no ledger at `{}` yet", path.display()))
-                    .hint("it is made by the first `brani-sync run` or `brani-sync once`"),
-            );
-        }
-        Ok(crate::ledger::open_reader(&path)?)
+        has_ledger(loaded)?;
+        Ok(crate::ledger::open_reader(&loaded.ledger_path())?)
     }
+}
+
+/// There is a ledger, whatever is in it.
+fn has_ledger(loaded: &Loaded) -> Result<(), Failure> {
+    let path = loaded.ledger_path();
+    if path.exists() {
+        return Ok(());
+    }
+    Err(
+        Failure::new(1, format!("there is no ledger at `{}` yet", path.display()))
+            .hint("it is made by the first `brani-sync run` or `brani-sync once`"),
+    )
 }
 
 /// Root becomes the user who owns the ledger's folder, once it has read the secrets: what it writes there must stay

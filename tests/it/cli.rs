@@ -4,6 +4,7 @@ use crate::merchant::{BINARY, Merchant, Sale, Shop, TOKEN, until};
 use brani_sync::sandbox::NewEvent;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 fn code(id: u32) -> String {
@@ -362,6 +363,74 @@ async fn secrets_are_stored_backups_made_and_papers_printed() {
     assert_eq!(bare.status.code(), Some(64));
     let version = Command::new(BINARY).arg("--version").output().expect("it starts");
     assert_eq!(version.status.code(), Some(0));
+}
+
+/// A user who is not root, where we are.
+fn nobody() -> Option<u32> {
+    let output = Command::new("id").args(["-u", "nobody"]).output().ok()?;
+    let id = String::from_utf8_lossy(&output.stdout).trim().parse().ok()?;
+    rustix::process::geteuid().is_root().then_some(id)
+}
+
+/// Makes the ledger somebody else's, as the service's ledger is on a real machine. Where the tests are not root's, it is
+/// the folder of the copies that is closed to us, and what follows from that is the same.
+fn give_ledger_to(user: u32, merchant: &Merchant) {
+    let chown = |path: &Path| std::os::unix::fs::chown(path, Some(user), None).expect("we are root");
+    fs::set_permissions(merchant.folder.path(), fs::Permissions::from_mode(0o755)).expect("rights");
+    chown(&merchant.path("state"));
+    for file in fs::read_dir(merchant.path("state")).expect("the ledger's folder") {
+        chown(&file.expect("a file").path());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn root_copies_the_ledger_to_where_the_services_user_may_not_write_and_leaves_no_half() {
+    use std::os::unix::fs::MetadataExt;
+    let merchant = sent(Shop::sqlite(), 1).await;
+    let folder = merchant.path("copies");
+    fs::create_dir(&folder).expect("a folder");
+    let copy = folder.join("copy.db");
+    let backup = ["backup", copy.to_str().expect("a path")];
+    let entries = || fs::read_dir(&folder).expect("the folder").count();
+    let Some(user) = nobody() else {
+        // Without root there is nobody to become: the folder is refused with its name, and nothing is left in it.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).expect("rights");
+        let answer = merchant.tell(&backup).exits(1);
+        assert!(answer.err.contains(backup[1]), "{answer:?}");
+        assert_eq!(entries(), 0);
+        return;
+    };
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("rights");
+    give_ledger_to(user, &merchant);
+    merchant.tell(&backup).exits(0);
+    let made = fs::metadata(&copy).expect("a copy");
+    assert_eq!((made.uid(), made.permissions().mode() & 0o777), (0, 0o600));
+    let orders: i64 = rusqlite::Connection::open(&copy)
+        .and_then(|db| db.query_row("SELECT count(*) FROM orders", [], |row| row.get(0)))
+        .expect("a ledger");
+    assert_eq!(orders, 1);
+    // Nothing of root's lies beside the ledger, nor what the copy was made of.
+    for file in fs::read_dir(merchant.path("state")).expect("the ledger's folder") {
+        let file = file.expect("a file");
+        assert_eq!(file.metadata().expect("its owner").uid(), user, "{file:?}");
+        assert!(!file.file_name().to_string_lossy().contains("copy"), "{file:?}");
+    }
+    // A ledger that is none, and none at all.
+    fs::remove_file(&copy).expect("it goes");
+    fs::write(
+        merchant.ledger(),
+        "no database at all, but long enough to be read as one",
+    )
+    .expect("a file");
+    let answer = merchant.tell(&backup);
+    assert_ne!(answer.code, 0, "{answer:?}");
+    assert!(entries() == 0 || answer.err.contains("remove it"), "{answer:?}");
+    let _ = fs::remove_file(&copy);
+    for file in fs::read_dir(merchant.path("state")).expect("the ledger's folder") {
+        fs::remove_file(file.expect("a file").path()).expect("it goes");
+    }
+    merchant.tell(&backup).exits(1);
+    assert_eq!(entries(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
