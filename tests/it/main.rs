@@ -16,6 +16,7 @@ mod inbound;
 mod init;
 mod mapping;
 mod merchant;
+mod monitoring;
 mod notify;
 mod outage;
 mod outbound;

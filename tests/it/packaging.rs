@@ -213,3 +213,42 @@ fn presets_are_shipped_as_documentation() {
         assert!(text.contains("usr/share/doc/brani-sync/presets/"), "{package}");
     }
 }
+
+#[test]
+fn both_packages_bring_the_same_files() {
+    let (deb, rpm) = (metadata("deb"), metadata("generate-rpm"));
+    // What Debian alone wants; its tool finds the units by itself.
+    let debian = ["target/package/changelog.gz"];
+    let of_deb: Vec<String> = deb["assets"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|asset| asset[0].as_str().expect("a path").to_owned())
+        .filter(|source| !debian.contains(&source.as_str()))
+        .collect();
+    let of_rpm: Vec<String> = rpm["assets"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|asset| asset["source"].as_str().expect("a path").to_owned())
+        .collect();
+    for source in &of_deb {
+        assert!(of_rpm.contains(source), "the .rpm lacks `{source}`");
+    }
+    for source in of_rpm {
+        let unit = source.starts_with("systemd/brani-sync");
+        assert!(unit || of_deb.contains(&source), "the .deb lacks `{source}`");
+    }
+}
+
+#[test]
+fn files_that_pages_lead_to_are_shipped_beside_them() {
+    for package in ["deb", "generate-rpm"] {
+        let text = metadata(package)["assets"].to_string();
+        for folder in ["monitoring", "ansible"] {
+            assert!(text.contains(&format!("docs/{folder}/*")), "{package}");
+            let place = format!("usr/share/doc/brani-sync/docs/{folder}/");
+            assert!(text.contains(&place), "{package}");
+        }
+    }
+}

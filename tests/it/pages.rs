@@ -300,3 +300,17 @@ fn every_toml_block_of_the_pages_is_taken() {
     }
     assert!(seen >= 9, "only {seen} blocks found");
 }
+
+#[test]
+fn every_yaml_block_of_the_pages_can_be_read() {
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for block in blocks(&text, "yaml") {
+            seen += 1;
+            let read = yaml_rust2::YamlLoader::load_from_str(&block);
+            let documents = read.unwrap_or_else(|error| panic!("{page}: {error}\n{block}"));
+            assert_eq!(documents.len(), 1, "{page}");
+        }
+    }
+    assert!(seen >= 1, "no block found");
+}
