@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Whether standard error is the journal's.
-fn under_systemd() -> bool {
+pub fn under_systemd() -> bool {
     // systemd names the device and the inode; a child with its errors elsewhere inherits the variable all the same.
     let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     rustix::fs::fstat(std::io::stderr())

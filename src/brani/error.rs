@@ -67,7 +67,7 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Error::Unauthorized { .. } => {
-                "put the e-shop's API token where `brani.token` says (`brani-sync secret set brani-token`), then reload"
+                "put the e-shop's API token where `brani.token` says (`brani-sync secret set brani-token`), then restart"
             }
             Error::Rejected { .. } => "mend the named field in the shop or in its query",
             Error::Refused { .. } | Error::NotFound => {

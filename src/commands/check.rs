@@ -88,6 +88,7 @@ pub(super) fn check(shell: &Shell, offline: bool) -> Result<u8, Failure> {
         ledger(&loaded, &mut findings);
         beside(&loaded, &mut findings);
         findings.0.extend(super::unit::look(&loaded));
+        findings.0.extend(super::reach::proxies(&loaded));
         super::block_on(async {
             doors(&loaded, &mut findings).await;
             if offline {
@@ -393,10 +394,15 @@ async fn brani(
     let info = match client.eshop_info().await {
         Ok(info) => info,
         Err(error) => {
-            findings.bad(
-                format!("Brani at {}: {error}", loaded.config.brani.base_url),
-                error.hint(),
-            );
+            let base = &loaded.config.brani.base_url;
+            let obstacle = match &error {
+                crate::brani::Error::Unavailable { .. } => super::reach::obstacle(base).await,
+                _ => None,
+            };
+            match obstacle {
+                Some(obstacle) => findings.bad(format!("Brani at {base}: {}", obstacle.text), obstacle.hint),
+                None => findings.bad(format!("Brani at {base}: {error}"), error.hint()),
+            }
             return Ok(());
         }
     };
@@ -503,16 +509,22 @@ async fn public_url(loaded: &Loaded, findings: &mut Findings) {
             format!("{base} does not answer; the daemon does not run"),
             "start the daemon, then check again",
         ),
-        Err(error) => findings.bad(
-            format!(
-                "{base} cannot be reached: {}",
-                if error.is_timeout() {
-                    "no answer in 10 s"
-                } else {
-                    "no connection"
-                }
-            ),
-            "check DNS, the proxy and the firewall; events are found by drain alone until then",
-        ),
+        Err(error) => {
+            let (text, hint) = match super::reach::obstacle(base).await {
+                Some(obstacle) => (obstacle.text, obstacle.hint),
+                None if error.is_timeout() => (
+                    "no answer in 10 s".into(),
+                    "check the proxy and the firewall".into(),
+                ),
+                None => (
+                    "no answer".to_owned(),
+                    "check the proxy and the firewall".to_owned(),
+                ),
+            };
+            findings.bad(
+                format!("{base} cannot be reached: {text}"),
+                format!("{hint}; events are found by drain alone until then"),
+            );
+        }
     }
 }

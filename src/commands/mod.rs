@@ -13,6 +13,7 @@ mod once;
 mod orders;
 mod output;
 mod presets;
+mod reach;
 mod ring;
 mod run;
 mod sandbox;
@@ -146,8 +147,13 @@ impl From<std::io::Error> for Failure {
     reason = "a command's last word goes to standard error, log or no log"
 )]
 pub fn print_error(failure: &Failure) {
-    if !failure.text.is_empty() {
-        eprintln!("error: {failure}");
+    if failure.text.is_empty() {
+        return;
+    }
+    // The journal reads how bad a line is from its beginning; without that it takes it for information.
+    let mark = if log::under_systemd() { "<3>" } else { "" };
+    for line in format!("error: {failure}").lines() {
+        eprintln!("{mark}{line}");
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::{Failure, Shell, start_log};
 use crate::assemble;
-use crate::config::Loaded;
+use crate::config::{Loaded, LogFormat};
 use crate::daemon::{self, Asks, DaemonError, End};
 use crate::ledger::Ledger;
 use crate::ledger::cursors;
+use crate::log;
 use sd_notify::NotifyState;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +17,23 @@ use tokio_util::sync::CancellationToken;
 pub(super) const RELOAD: &str = "reload.answer";
 
 pub(super) fn run(shell: &Shell, dry_run: bool) -> Result<u8, Failure> {
+    let mut result = work(shell, dry_run);
+    if let Err(failure) = &mut result {
+        let journal = log::under_systemd();
+        if journal {
+            // Where the configuration could not be read nobody has started the log yet.
+            log::start(LogFormat::Auto, "info");
+        }
+        tracing::error!(event = "daemon.failed", code = failure.code, "{failure}");
+        if journal {
+            // Said once is enough.
+            failure.text.clear();
+        }
+    }
+    result
+}
+
+fn work(shell: &Shell, dry_run: bool) -> Result<u8, Failure> {
     let loaded = shell.load()?;
     start_log(&loaded);
     shell.check_secrets(&loaded)?;
@@ -25,9 +43,6 @@ pub(super) fn run(shell: &Shell, dry_run: bool) -> Result<u8, Failure> {
         .build()?;
     let result = runtime.block_on(live(shell, loaded, dry_run));
     runtime.shutdown_timeout(Duration::from_secs(5));
-    if let Err(failure) = &result {
-        tracing::error!(event = "daemon.failed", code = failure.code, "{failure}");
-    }
     result
 }
 

@@ -61,6 +61,25 @@ pub(super) fn look(loaded: &Loaded) -> Vec<Finding> {
     findings
 }
 
+/// How a line gets into a unit.
+pub(super) fn edit(unit: &str, line: &str, example: &str) -> String {
+    format!(
+        "`systemctl edit {unit}`, below [Service]: {line}; then `systemctl restart {unit}`. The example is {EXAMPLES}/{example}"
+    )
+}
+
+/// The unit that runs this configuration, and what it sets in the daemon's environment under the first of these names.
+/// Nothing where no installed unit runs it, or where the environment comes from elsewhere as well.
+pub(super) fn variable(loaded: &Loaded, names: &[&str]) -> Option<(String, Option<String>)> {
+    let unit = Unit::of(loaded, &folders())?;
+    if !unit.last("EnvironmentFile").is_empty() || !unit.last("PassEnvironment").is_empty() {
+        return None;
+    }
+    let set = unit.environment();
+    let value = names.iter().find_map(|name| set.get(*name).cloned());
+    Some((unit.name, value))
+}
+
 /// systemd's own variable comes first, as with systemd; ending in a colon it goes before the usual folders.
 fn folders() -> Vec<PathBuf> {
     let usual = UNIT_FOLDERS.iter().map(PathBuf::from);
@@ -167,6 +186,27 @@ impl Unit {
             .collect()
     }
 
+    /// What `Environment=` adds up to; an assignment stands in quotes where it has spaces.
+    fn environment(&self) -> BTreeMap<String, String> {
+        let mut set = BTreeMap::new();
+        for (_, value) in self.settings.iter().filter(|(name, _)| name == "Environment") {
+            if value.is_empty() {
+                set.clear();
+            }
+            let mut rest = value.trim_start();
+            while let Some(first) = rest.chars().next() {
+                let end = if matches!(first, '"' | '\'') { first } else { ' ' };
+                let word = rest.strip_prefix(end).unwrap_or(rest);
+                let (word, behind) = word.split_once(end).unwrap_or((word, ""));
+                if let Some((name, value)) = word.split_once('=') {
+                    set.insert(name.to_owned(), value.to_owned());
+                }
+                rest = behind.trim_start();
+            }
+        }
+        set
+    }
+
     /// Folders that the unit brings and lets the daemon write in.
     fn own_folders(&self) -> Vec<PathBuf> {
         [
@@ -253,9 +293,7 @@ impl Unit {
         Some(Finding {
             ok: Some(false),
             text,
-            hint: Some(format!(
-                "`systemctl edit {unit}`, below [Service]: {line}; then `systemctl restart {unit}`. The example is {EXAMPLES}/{example}"
-            )),
+            hint: Some(edit(unit, &line, example)),
         })
     }
 }

@@ -99,6 +99,87 @@ async fn a_check_names_what_is_broken_and_what_to_do() {
     );
 }
 
+/// A proxy that lets nobody through.
+fn closed_proxy() -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a client");
+            let _ = stream.read(&mut [0; 1024]);
+            let _ =
+                stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    format!("http://petr:tajne@{address}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_says_which_step_of_the_way_to_brani_cannot_be_taken() {
+    let mut merchant = sent(Shop::sqlite(), 1).await;
+    let right = merchant.brani.base_url().to_string();
+    let mut check = |base: &str, proxy: &str, words: &[&str]| {
+        merchant.edit(
+            &format!("base_url = \"{right}\""),
+            &format!("base_url = \"{base}\""),
+        );
+        let environment = [
+            ("HTTPS_PROXY", proxy),
+            ("https_proxy", ""),
+            ("ALL_PROXY", ""),
+            ("all_proxy", ""),
+        ];
+        let answer = merchant.tell_in(&["check"], &environment).exits(1);
+        let (_, from) = answer.out.split_once("✗ Brani at ").expect("a cross");
+        let lines: String = from.lines().take(2).collect::<Vec<_>>().join("\n");
+        for word in words {
+            assert!(lines.contains(word), "{base}: `{word}` in {lines}");
+        }
+        assert!(!answer.out.contains("tajne"), "{}", answer.out);
+        merchant.edit(
+            &format!("base_url = \"{base}\""),
+            &format!("base_url = \"{right}\""),
+        );
+    };
+    check(
+        "https://neni.invalid/",
+        "",
+        &[
+            "`neni.invalid:443`",
+            "does not find the name",
+            "getent hosts neni.invalid",
+        ],
+    );
+    check(
+        "https://127.0.0.1:1/",
+        "",
+        &["`127.0.0.1:1`", "no connection", "firewall", "HTTPS_PROXY"],
+    );
+    // What answers is no TLS.
+    let plain = right.replace("http://", "https://");
+    check(&plain, "", &["`127.0.0.1`", "TLS", "the port"]);
+    check(
+        "https://neni.invalid/",
+        "http://127.0.0.1:1",
+        &["the proxy `127.0.0.1:1`", "no connection", "HTTPS_PROXY"],
+    );
+    check(
+        "https://neni.invalid/",
+        "http://proxy.invalid:3128",
+        &["the proxy `proxy.invalid:3128`", "does not find"],
+    );
+    check(
+        "https://neni.invalid/",
+        &closed_proxy(),
+        &[
+            "the proxy `127.0.0.1:",
+            "does not let us through to `neni.invalid`",
+            "USER:PASSWORD",
+        ],
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_reads_a_row_that_changed_long_ago_at_once() {
     let merchant = Merchant::both_ways(Shop::sqlite()).await;
@@ -491,4 +572,35 @@ async fn every_command_answers_in_json_where_that_is_asked_for() {
     says(&["once"], "reports");
     says(&["ledger", "accept"], "base_url");
     says(&["adopt", "--dry-run"], "orders");
+}
+
+#[test]
+fn what_a_command_complains_of_is_an_error_in_the_journal_too() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = fs::File::create(folder.path().join("journal")).expect("a file");
+    let named = journal.metadata().expect("its number");
+    let run = |stream: String| {
+        let status = Command::new(BINARY)
+            .args(["reload", "--config", "/neni/tu.toml"])
+            .env("JOURNAL_STREAM", stream)
+            .stderr(journal.try_clone().expect("a handle"))
+            .status()
+            .expect("it starts");
+        assert_eq!(status.code(), Some(78));
+        let said = fs::read_to_string(folder.path().join("journal")).expect("text");
+        fs::write(folder.path().join("journal"), "").expect("emptied");
+        said
+    };
+    // Named by device and number, it is the journal, which takes each line for what stands before it.
+    let said = run(format!("{}:{}", named.dev(), named.ino()));
+    assert!(said.contains("/neni/tu.toml"), "{said}");
+    assert!(
+        said.trim_matches('\0')
+            .lines()
+            .all(|line| line.starts_with("<3>")),
+        "{said}"
+    );
+    let said = run("1:1".to_owned());
+    assert!(said.contains("/neni/tu.toml") && !said.contains("<3>"), "{said}");
 }

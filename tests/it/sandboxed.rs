@@ -180,3 +180,50 @@ async fn a_door_that_another_process_holds_is_told_by_check_and_refused_by_a_rel
     drop(there);
     merchant.tell(&["check", "--offline"]).exits(0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_the_shell_names_and_the_unit_does_not_is_named_with_its_drop_in() {
+    let merchant = merchant(Shop::sqlite()).await;
+    let units = merchant.path(UNITS).display().to_string();
+    let proxy = "http://petr:tajne@proxy.example.cz:3128";
+    let check = |proxy: &str| {
+        let environment = [
+            ("SYSTEMD_UNIT_PATH", units.as_str()),
+            ("HTTPS_PROXY", proxy),
+            ("https_proxy", ""),
+            ("ALL_PROXY", ""),
+            ("all_proxy", ""),
+        ];
+        merchant.tell_in(&["check", "--offline"], &environment)
+    };
+    let answer = check(proxy);
+    for word in [
+        "! this check goes by the proxy http://proxy.example.cz:3128; the unit `brani-sync@kvetiny.service` names none",
+        "Environment=HTTPS_PROXY=http://proxy.example.cz:3128",
+        "proxy.conf",
+    ] {
+        assert!(answer.out.contains(word), "`{word}` in {}", answer.out);
+    }
+    assert!(!answer.out.contains("tajne"), "{}", answer.out);
+    drop_in(
+        &merchant,
+        "proxy.conf",
+        "[Service]\nEnvironment=\"NO_PROXY=localhost, .example.cz\" HTTPS_PROXY=http://proxy.example.cz:3128\n",
+    );
+    let answer = check(proxy);
+    assert!(
+        answer
+            .out
+            .contains("✓ requests go by the proxy http://proxy.example.cz:3128"),
+        "{}",
+        answer.out
+    );
+    let answer = check("");
+    assert!(
+        answer
+            .out
+            .contains("HTTPS_PROXY=http://proxy.example.cz:3128 brani-sync check"),
+        "{}",
+        answer.out
+    );
+}
