@@ -98,9 +98,11 @@ impl Troubles {
             }
         };
         if say {
+            // The sentence alone is what the journal shows: it says what to do as well.
+            let and = if hint.is_empty() { "" } else { "; " };
             match weight {
-                Weight::Warn => tracing::warn!(event, hint, "{text}"),
-                Weight::Error => tracing::error!(event, hint, "{text}"),
+                Weight::Warn => tracing::warn!(event, "{text}{and}{hint}"),
+                Weight::Error => tracing::error!(event, "{text}{and}{hint}"),
             }
         }
         if let Some(alert) = &self.alert {

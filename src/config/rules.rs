@@ -158,7 +158,7 @@ fn source(source: &Source, report: &mut Report) {
                     at("kind"),
                     None,
                     "is required",
-                    "write mysql, postgres, sqlite, xml, csv or json, or choose a preset (`brani-sync presets list`)",
+                    "let `brani-sync init` write this file; or write mysql, postgres, sqlite, xml, csv or json, or choose a preset (`brani-sync presets list`)",
                 );
             }
             if sql && source.orders.is_none() {

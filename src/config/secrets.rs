@@ -16,8 +16,8 @@ pub struct Secrets {
     folder: PathBuf,
     credentials: Option<PathBuf>,
     environment: HashMap<String, String>,
-    /// Read before this process gave up the right to read them.
-    remembered: Arc<Mutex<HashMap<String, Secret>>>,
+    /// Looked at before this process gave up the right to read them.
+    remembered: Arc<Mutex<HashMap<String, Result<Secret, SecretError>>>>,
 }
 
 impl fmt::Debug for Secrets {
@@ -108,14 +108,13 @@ impl Secrets {
         }
     }
 
-    /// Reads secrets now and keeps them: for a process started by root that is about to become the service's user.
-    /// What cannot be read is left to be told by [`Secrets::resolve`].
+    /// Reads secrets now and keeps what came of it: for a process started by root that is about to become the service's
+    /// user, to whom a missing one would look like a forbidden one.
     pub(super) fn remember<'a>(&self, references: impl Iterator<Item = &'a SecretRef>) {
         for reference in references {
-            if let Ok(secret) = self.resolve(reference) {
-                let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-                remembered.insert(name_of(reference), secret);
-            }
+            let found = self.resolve(reference);
+            let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+            remembered.insert(name_of(reference), found);
         }
     }
 
@@ -145,8 +144,8 @@ impl Secrets {
             )),
             SecretRef::Credential(_) | SecretRef::File(_) => {
                 let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(secret) = remembered.get(&name_of(reference)) {
-                    return Ok(secret.clone());
+                if let Some(found) = remembered.get(&name_of(reference)) {
+                    return found.clone();
                 }
                 drop(remembered);
                 for place in self.places(reference) {

@@ -99,6 +99,23 @@ async fn a_check_names_what_is_broken_and_what_to_do() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_missing_is_missing_for_root_too() {
+    let merchant = sent(Shop::sqlite(), 1).await;
+    if let Some(user) = nobody() {
+        // A folder of root's, which the user that root becomes may not look into.
+        give_ledger_to(user, &merchant);
+        fs::set_permissions(merchant.folder.path(), fs::Permissions::from_mode(0o711)).expect("rights");
+        fs::create_dir(merchant.path("secrets")).expect("a folder");
+        fs::set_permissions(merchant.path("secrets"), fs::Permissions::from_mode(0o700)).expect("rights");
+    }
+    fs::remove_file(merchant.path("token")).expect("it goes");
+    std::os::unix::fs::symlink("secrets/token", merchant.path("token")).expect("a link");
+    let answer = merchant.tell(&["check", "--offline"]).exits(78);
+    assert!(answer.out.contains("is missing"), "{}", answer.out);
+    assert!(!answer.out.contains("ermission"), "{}", answer.out);
+}
+
 /// A proxy that lets nobody through.
 fn closed_proxy() -> String {
     use std::io::{Read, Write};

@@ -34,9 +34,9 @@ async fn a_wrong_token_is_one_error_that_names_the_secret_and_no_hammering() {
     let errors = weighty(&merchant, "ERROR");
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(
-        errors[0]["hint"]
+        errors[0]["message"]
             .as_str()
-            .is_some_and(|hint| hint.contains("brani.token")),
+            .is_some_and(|told| told.contains("brani.token")),
         "{errors:?}"
     );
     let requests = merchant.brani.counts().requests;
