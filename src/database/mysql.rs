@@ -152,7 +152,8 @@ fn fault(error: &Error) -> Fault {
                 | 3169
                 | 4031 => Fault::Away(text),
                 1205 | 1317 | 1969 | 3024 | 3572 => Fault::Busy(text),
-                1020 | 1213 => Fault::Conflict(text),
+                // 1467: two met while a counter gave out the next number.
+                1020 | 1213 | 1467 => Fault::Conflict(text),
                 1044 | 1045 | 1049 | 1130 | 1251 | 1698 | 1820 | 1862 | 3118 | 4151 => Fault::Login(text),
                 1267 | 1270 | 1271 | 3854 | 3988 => Fault::Charset(text),
                 _ => Fault::Statement(text),

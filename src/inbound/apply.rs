@@ -26,6 +26,8 @@ const CHUNK: usize = 200;
 const LOOKS_MAX: u32 = 5;
 /// Between attempts at a stuck event.
 const STUCK_RETRY: Duration = Duration::from_secs(3600);
+/// An order that a sweep missed no longer ago than this may still be under a person's hands.
+const HIDDEN_FOR: Duration = Duration::from_secs(3600);
 
 /// What an apply pass did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -129,11 +131,11 @@ impl Apply {
         self.general(context, &tally).await?;
         self.parked(context, &tally).await?;
         let mut report = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let now = context.now();
         let next = context
             .ledger
-            .read(inbox::next_due)
-            .await?
-            .filter(|at| *at > context.now());
+            .read(move |connection| inbox::next_due(connection, now))
+            .await?;
         report.again = match (report.again, next) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -205,7 +207,10 @@ impl Apply {
         let (numbers, rest): (Vec<Event>, Vec<Event>) =
             open.into_iter().partition(|event| event.kind == "package_number");
         for event in &numbers {
-            if let Step::Blocked = self.plain(context, event, row.as_ref(), tally).await? {
+            if let Step::Blocked = self
+                .plain(context, event, row.as_ref(), entry.as_ref(), tally)
+                .await?
+            {
                 return Ok(());
             }
         }
@@ -217,7 +222,8 @@ impl Apply {
         let newest = statuses.last().map(|event| event.id);
         for event in &rest {
             let step = if event.kind != "status_change" {
-                self.plain(context, event, row.as_ref(), tally).await?
+                self.plain(context, event, row.as_ref(), entry.as_ref(), tally)
+                    .await?
             } else if Some(event.id) == newest {
                 self.status(context, &code, &statuses, entry.clone(), row.clone(), tally)
                     .await?
@@ -304,6 +310,7 @@ impl Apply {
         context: &Context,
         event: &Event,
         row: Option<&Seen>,
+        entry: Option<&Entry>,
         tally: &Tally,
     ) -> Result<Step, PassError> {
         let now = context.now();
@@ -313,15 +320,7 @@ impl Apply {
         };
         if !event.general {
             if row.is_none() {
-                self.finish(
-                    context,
-                    event,
-                    "unmatched",
-                    Some("the shop has no such order"),
-                    tally,
-                )
-                .await?;
-                return Ok(Step::Next);
+                return self.missing(context, event, entry, tally).await;
             }
             if self.is_double(context, event).await? {
                 self.finish(
@@ -348,15 +347,7 @@ impl Apply {
         match result {
             Ok(Outcome::Unmatched) => {
                 self.back(context, &event.kind);
-                self.finish(
-                    context,
-                    event,
-                    "unmatched",
-                    Some("the shop has no such order"),
-                    tally,
-                )
-                .await?;
-                Ok(Step::Next)
+                self.missing(context, event, entry, tally).await
             }
             Ok(Outcome::Done | Outcome::Moved) => {
                 self.back(context, &event.kind);
@@ -365,6 +356,46 @@ impl Apply {
             }
             Err(error) => self.failed(context, event, &error, tally).await,
         }
+    }
+
+    /// The shop shows no such order. One that it has shown before may be under a person's hands, and some shops hide
+    /// it meanwhile: its event is tried again for a while.
+    async fn missing(
+        &self,
+        context: &Context,
+        event: &Event,
+        entry: Option<&Entry>,
+        tally: &Tally,
+    ) -> Result<Step, PassError> {
+        let shown_before = entry.is_some_and(|entry| {
+            let lately = |since| crate::clock::later(since, HIDDEN_FOR) > context.now();
+            entry.row_hash.is_some() && entry.missing_since.is_none_or(lately)
+        });
+        let attempts = event.attempts + 1;
+        if !shown_before || attempts >= context.rules.attempts {
+            self.finish(
+                context,
+                event,
+                "unmatched",
+                Some("the shop has no such order"),
+                tally,
+            )
+            .await?;
+            return Ok(Step::Next);
+        }
+        if event.due <= context.now() {
+            let due = crate::clock::later(context.now(), wait(attempts));
+            let kept = event.clone();
+            context
+                .ledger
+                .write(move |connection| {
+                    let reason = "the shop does not show the order at this moment";
+                    inbox::postpone(connection, &kept, "new", attempts, due, reason)
+                })
+                .await?;
+            again(tally, due);
+        }
+        Ok(Step::Blocked)
     }
 
     /// The same happening told by another webhook.
@@ -503,17 +534,10 @@ impl Apply {
         }
         for _ in 0..LOOKS_MAX {
             let Some(seen) = row.clone() else {
-                if let Some(event) = &newest {
-                    self.finish(
-                        context,
-                        event,
-                        "unmatched",
-                        Some("the shop has no such order"),
-                        tally,
-                    )
-                    .await?;
-                }
-                return Ok(Step::Next);
+                return match &newest {
+                    Some(event) => self.missing(context, event, entry.as_ref(), tally).await,
+                    None => Ok(Step::Next),
+                };
             };
             let decision = self.decide(context, entry.as_ref(), newest.as_ref(), &seen);
             let status = match decision {
@@ -942,7 +966,7 @@ impl Apply {
             if blocked.contains(&event.kind) {
                 continue;
             }
-            if let Step::Blocked = self.plain(context, &event, None, tally).await? {
+            if let Step::Blocked = self.plain(context, &event, None, None, tally).await? {
                 blocked.insert(event.kind);
             }
         }

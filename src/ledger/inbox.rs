@@ -165,16 +165,22 @@ pub fn codes_due(
     Ok(rows)
 }
 
-/// When the next event that waits for another attempt comes due.
+/// When the next event that waits for another attempt comes due. An order's events wait for the one that waits longest,
+/// as in [`codes_due`].
 ///
 /// # Errors
 /// SQLite's.
-pub fn next_due(connection: &Connection) -> Result<Option<Timestamp>, LedgerError> {
+pub fn next_due(connection: &Connection, now: Timestamp) -> Result<Option<Timestamp>, LedgerError> {
     let mut statement = connection.prepare_cached(
-        "SELECT min(due) FROM events INDEXED BY events_new WHERE state IN ('new', 'stuck') AND held = 0",
+        "SELECT min(due) FROM (
+           SELECT max(due) AS due FROM events INDEXED BY events_new
+             WHERE state IN ('new', 'stuck') AND held = 0 AND code IS NOT NULL GROUP BY code
+           UNION ALL
+           SELECT due FROM events INDEXED BY events_new WHERE state IN ('new', 'stuck') AND held = 0 AND code IS NULL)
+         WHERE due > ?1",
     )?;
     Ok(statement
-        .query_row([], |row| row.get::<_, Option<i64>>(0))?
+        .query_row([millis(now)], |row| row.get::<_, Option<i64>>(0))?
         .map(moment))
 }
 

@@ -2,6 +2,9 @@
 //! them the order is looked up in the same transaction.
 //!
 //! What a packing table says never becomes part of a statement: every value is bound.
+//!
+//! A `SELECT … AS _problem` among the statements may refuse: where it finds a row, its text is the reason, and nothing
+//! is written.
 
 use super::{Call, Handler, Outcome, WritebackError};
 use crate::config::{Config, Times};
@@ -260,10 +263,18 @@ fn unknown(name: &str, event: &str) -> String {
     format!("`:{name}` is not a parameter of `{event}`; did you mean `:{nearest}`?")
 }
 
+/// Whether a statement only asks, and may refuse.
+fn asks(sql: &str) -> bool {
+    let start = sql.trim_start().as_bytes();
+    start.len() > 6 && start[..6].eq_ignore_ascii_case(b"SELECT") && !start[6].is_ascii_alphanumeric()
+}
+
 /// Why one attempt did not end well.
 enum Trouble {
     Fault(Fault),
     Failed(String),
+    /// A statement said why nothing may be written; the connection is in order.
+    Refused(String),
 }
 
 impl From<Fault> for Trouble {
@@ -308,11 +319,18 @@ impl SqlHandler {
                 session.run("ROLLBACK").await?;
                 outcome
             }
-            Look::Go(key) => {
-                self.write(session, statements, call, key).await?;
-                session.run("COMMIT").await?;
-                Outcome::Done
-            }
+            Look::Go(key) => match self.write(session, statements, call, key).await {
+                Ok(()) => {
+                    session.run("COMMIT").await?;
+                    Outcome::Done
+                }
+                Err(refused @ Trouble::Refused(_)) => {
+                    session.run("ROLLBACK").await?;
+                    self.target.keep(idle);
+                    return Err(refused);
+                }
+                Err(other) => return Err(other),
+            },
         };
         self.target.keep(idle);
         Ok(outcome)
@@ -331,12 +349,27 @@ impl SqlHandler {
             let bound = statement
                 .bind(&binds)
                 .map_err(|name| Trouble::Failed(format!("{place}: {}", unknown(&name, &call.event))))?;
-            let touched = session.execute(&bound).await.map_err(|fault| match fault {
+            let failed = |fault| match fault {
                 Fault::Statement(text) | Fault::Charset(text) => {
                     Trouble::Failed(format!("{place}: {}", without_values(&text, &bound.values)))
                 }
                 other => Trouble::Fault(other),
-            })?;
+            };
+            if asks(&bound.sql) {
+                let table = session.query(&bound).await.map_err(failed)?;
+                let problem = table.place("_problem").and_then(|place| {
+                    table
+                        .rows
+                        .iter()
+                        .map(|row| row[place].to_text())
+                        .find(|text| !text.trim().is_empty())
+                });
+                if let Some(problem) = problem {
+                    return Err(Trouble::Refused(problem.trim().to_owned()));
+                }
+                continue;
+            }
+            let touched = session.execute(&bound).await.map_err(failed)?;
             tracing::debug!(
                 event = "writeback.statement",
                 rows = touched,
@@ -387,7 +420,9 @@ impl SqlHandler {
         loop {
             match self.once(call).await {
                 Ok(outcome) => return Ok(outcome),
-                Err(Trouble::Failed(text)) => return Err(WritebackError::Failed(text)),
+                Err(Trouble::Failed(text) | Trouble::Refused(text)) => {
+                    return Err(WritebackError::Failed(text));
+                }
                 Err(Trouble::Fault(Fault::Away(text) | Fault::Login(text))) => {
                     return Err(WritebackError::Unavailable(text));
                 }

@@ -315,6 +315,33 @@ async fn strange_events_have_an_outcome_each_and_hold_up_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_its_shop_hides_for_a_moment_is_written_when_it_is_back() {
+    // As OpenCart does while an order is being edited.
+    let merchant = sent(Shop::mariadb(), 2).await;
+    merchant
+        .shop
+        .db
+        .sql("CREATE TABLE aside AS SELECT * FROM orders WHERE id = 1; DELETE FROM orders WHERE id = 1");
+    let daemon = merchant.run();
+    until("registered", || daemon.told("webhook.registered") == 2);
+    merchant.brani.pack(&code(1), "Z 1");
+    until("tried in vain", || {
+        merchant
+            .tell(&["events", "list", "--order", &code(1)])
+            .exits(0)
+            .out
+            .contains("does not show the order at this moment")
+    });
+    merchant
+        .shop
+        .db
+        .sql("INSERT INTO orders SELECT * FROM aside; DROP TABLE aside");
+    until("the number", || merchant.shop.get(1, "tracking") == "Z 1");
+    until("the status", || merchant.shop.get(1, "state") == "packed");
+    assert_eq!(daemon.stop().0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_two_webhooks_tell_is_written_once_and_a_strangers_webhook_is_left_alone() {
     let merchant = sent(Shop::sqlite(), 1).await;
     merchant.shop.db.sql(

@@ -103,6 +103,25 @@ async fn a_status_that_stands_already_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_statement_that_finds_a_problem_refuses_the_event_with_its_words() {
+    const ASK: &str = "select 'the order is `new`' AS _problem FROM orders WHERE id = :key AND state = 'new'";
+    for db in shops() {
+        let handler = handler(&db, &[NOTE, ASK, SET]);
+        let error = handler.tell(&call("001", "packed")).await.unwrap_err();
+        assert!(
+            matches!(&error, WritebackError::Failed(reason) if reason == "the order is `new`"),
+            "{error:?}"
+        );
+        assert_eq!(row(&db, "001"), "new 2026-07-15 12:00:00", "{:?}", db.dialect);
+        assert_eq!(notes(&db), "", "what was written before is taken back");
+        db.sql("UPDATE orders SET state = 'paid' WHERE code = '001'");
+        assert_eq!(handler.tell(&call("001", "packed")).await.unwrap(), Outcome::Done);
+        assert_eq!(row(&db, "001"), "packed 2026-07-20 10:30:00", "{:?}", db.dialect);
+        assert_eq!(notes(&db), "1\tZabaleno 🌷 'ok'\t7");
+    }
+}
+
+#[tokio::test]
 async fn a_moved_status_or_a_foreign_key_writes_nothing() {
     for db in shops() {
         let handler = handler(&db, &[SET]);

@@ -260,7 +260,9 @@ fn writes_by_grant(grant: &str) -> bool {
 async fn scans(session: &mut BoxSession, dialect: Dialect, query: &Bound) -> Vec<Finding> {
     let verb = match dialect {
         Dialect::Sqlite => "EXPLAIN QUERY PLAN ",
-        Dialect::Mysql | Dialect::Postgres => "EXPLAIN ",
+        // Newer servers of MySQL tell a tree where no format is asked for.
+        Dialect::Mysql => "EXPLAIN FORMAT=TRADITIONAL ",
+        Dialect::Postgres => "EXPLAIN ",
     };
     let explain = Bound {
         sql: format!("{verb}{}", query.sql),
