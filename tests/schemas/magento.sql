@@ -147,6 +147,24 @@ CREATE TABLE `sales_order_status_state` (
   PRIMARY KEY (`status`, `state`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
+CREATE TABLE `sales_order_grid` (
+  `entity_id` int unsigned NOT NULL,
+  `status` varchar(32),
+  `store_id` smallint unsigned,
+  `increment_id` varchar(50),
+  `created_at` timestamp NULL,
+  `updated_at` timestamp NULL,
+  PRIMARY KEY (`entity_id`),
+  KEY (`status`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+CREATE TABLE `sales_shipment` (
+  `entity_id` int unsigned NOT NULL AUTO_INCREMENT,
+  `store_id` smallint unsigned,
+  `order_id` int unsigned NOT NULL,
+  `increment_id` varchar(50),
+  PRIMARY KEY (`entity_id`),
+  KEY (`order_id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 CREATE TABLE `sales_shipment_track` (
   `entity_id` int unsigned NOT NULL AUTO_INCREMENT,
   `parent_id` int unsigned NOT NULL,
@@ -155,10 +173,19 @@ CREATE TABLE `sales_shipment_track` (
   `track_number` text,
   `description` text,
   `title` varchar(255),
+  `carrier_code` varchar(32),
   `created_at` timestamp NOT NULL DEFAULT current_timestamp(),
   `updated_at` timestamp NOT NULL DEFAULT current_timestamp() ON UPDATE CURRENT_TIMESTAMP,
   PRIMARY KEY (`entity_id`),
   KEY (`created_at`),
   KEY (`order_id`),
   KEY (`parent_id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+CREATE TABLE `store` (
+  `store_id` smallint unsigned NOT NULL AUTO_INCREMENT,
+  `code` varchar(32),
+  `website_id` smallint unsigned NOT NULL DEFAULT 0,
+  `name` varchar(255) NOT NULL DEFAULT '',
+  PRIMARY KEY (`store_id`),
+  KEY (`website_id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

@@ -36,6 +36,12 @@ CREATE TABLE `ps_carrier` (
   KEY (`id_reference`, `deleted`, `active`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
+CREATE TABLE `ps_cart_rule` (
+  `id_cart_rule` int unsigned NOT NULL AUTO_INCREMENT,
+  `gift_product` int unsigned NOT NULL DEFAULT 0,
+  `gift_product_attribute` int unsigned NOT NULL DEFAULT 0,
+  PRIMARY KEY (`id_cart_rule`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 CREATE TABLE `ps_configuration` (
   `id_configuration` int unsigned NOT NULL AUTO_INCREMENT,
   `id_shop_group` int unsigned,
@@ -308,6 +314,7 @@ CREATE TABLE `ps_product` (
   `reference` varchar(64),
   `weight` decimal(20,6) NOT NULL DEFAULT 0.000000,
   `active` tinyint(1) unsigned NOT NULL DEFAULT 0,
+  `condition` enum('new','used','refurbished') NOT NULL DEFAULT 'new',
   `is_virtual` tinyint(1) NOT NULL DEFAULT 0,
   `date_add` datetime NOT NULL,
   `date_upd` datetime NOT NULL,

@@ -13,8 +13,8 @@ INSERT INTO wp_wc_orders (id, status, currency, type, total_amount, billing_emai
   (201, 'wc-completed', 'CZK', 'shop_order_refund', -121.00000000, NULL, '2026-11-02 08:00:00', '2026-11-02 08:00:00', 101, NULL, NULL, NULL);
 INSERT INTO wp_wc_order_operational_data (order_id, date_paid_gmt) VALUES (101, '2026-11-01 08:00:05'), (102, NULL), (106, '2026-11-01 08:00:05');
 INSERT INTO wp_wc_order_addresses (order_id, address_type, first_name, last_name, company, address_1, address_2, city, postcode, country, phone) VALUES
-  (101, 'billing', 'Žofie', 'Šťastná', 'Květiny s.r.o.', 'Příčná 12/3', '', 'Brno', '602 00', 'CZ', '+420 700 000 001'),
-  (101, 'shipping', 'Petr', 'Novák', '', 'U Řeky 4', '2. patro', 'Ústí', '40001', 'CZ', ''),
+  (101, 'billing', 'Žofie', 'Šťastná', 'Květiny &amp; dárky &#038; spol.', 'Příčná 12/3', '', 'Brno', '602 00', 'CZ', '+420 700 000 001'),
+  (101, 'shipping', 'Petr', 'O&#039;Neil', '', 'U &quot;Řeky&quot; 4', '2. patro', 'Ústí', '40001', 'CZ', ''),
   (102, 'billing', 'Ján', 'Host', NULL, 'Hlavná 1', NULL, 'Žilina', '010 01', 'SK', NULL),
   (102, 'shipping', '', '', NULL, '', NULL, '', NULL, 'SK', NULL);
 INSERT INTO wp_wc_orders_meta (order_id, meta_key, meta_value) VALUES (101, '_billing_ic', ''), (101, '_billing_ic', '12345678'), (101, '_billing_dic', 'CZ12345678'), (101, '_order_number', '2026-0101'), (105, '_anonymized', 'yes');
@@ -39,7 +39,7 @@ INSERT INTO wp_posts (ID, post_content, post_title, post_excerpt, to_ping, pinge
   (302, '', '', '', '', '', '', 'shop_order', 'auto-draft', 0, '2026-11-01 09:00:00', '0000-00-00 00:00:00', '2026-11-02 10:00:00', '2026-11-02 09:00:00'),
   (303, '', '', '', '', '', '', 'shop_order_refund', 'wc-completed', 301, '2026-11-02 09:00:00', '2026-11-02 08:00:00', '2026-11-02 10:00:00', '2026-11-02 09:00:00');
 INSERT INTO wp_postmeta (post_id, meta_key, meta_value) VALUES (301, '_order_total', '363'), (301, '_order_total', '999'), (301, '_order_currency', 'CZK'), (301, '_payment_method', 'bacs'), (301, '_date_paid', '1761984000'),
-  (301, '_billing_first_name', 'Žofie'), (301, '_billing_last_name', 'Šťastná'), (301, '_billing_address_1', 'č.p. 15'), (301, '_billing_city', 'Brno'), (301, '_billing_postcode', '60200'), (301, '_billing_country', 'CZ'), (301, '_billing_email', 'zofie@example.cz'),
+  (301, '_billing_first_name', 'Žofie'), (301, '_billing_last_name', 'Šťastná &amp; dcery'), (301, '_billing_address_1', 'č.p. 15'), (301, '_billing_city', 'Brno'), (301, '_billing_postcode', '60200'), (301, '_billing_country', 'CZ'), (301, '_billing_email', 'zofie@example.cz'),
   (301, '_billing_phone', '700'), (301, '_billing_ic', '12345678'), (301, '_shipping_country', 'CZ'), (303, '_order_total', '-121');
 INSERT INTO wp_woocommerce_order_items (order_item_id, order_item_name, order_item_type, order_id) VALUES (31, 'Tričko', 'line_item', 301), (32, 'Tričko', 'line_item', 303);
 INSERT INTO wp_woocommerce_order_itemmeta (order_item_id, meta_key, meta_value) VALUES (31, '_product_id', '11'), (31, '_qty', '3'), (31, '_line_subtotal', '300'), (31, '_line_subtotal_tax', '63'), (31, '_line_total', '300'), (31, '_line_tax', '63'),

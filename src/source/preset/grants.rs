@@ -40,7 +40,8 @@ fn mysql(preset: &Preset, prefix: &str, database: &str, user: &str) -> String {
     let account = |user: &str| format!("'{}'@'localhost'", user.replace('\\', "\\\\").replace('\'', "''"));
     let reader = account(user);
     let mut out = format!(
-        "-- Reading. Put the host brani-sync connects from in the place of localhost, and a password of your own.\n\
+        "-- Reading. Put the host brani-sync connects from in the place of localhost (127.0.0.1 where the server looks\n\
+         -- up no names), and a password of your own.\n\
          CREATE USER {reader} IDENTIFIED BY 'CHANGE-ME';\n"
     );
     let database = name(database);
