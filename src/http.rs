@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// What it means when no client can be made: there is nobody whose word for a certificate could be taken.
+pub const NO_AUTHORITIES: &str = "TLS cannot be set up: this machine has no certificates of authorities; install the package `ca-certificates`";
+
 /// Picks the TLS implementation for the whole process; calling it again is harmless.
 pub fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();

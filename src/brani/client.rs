@@ -52,7 +52,7 @@ pub enum SetupError {
     #[error("`brani.rate_limit`: `{0}` is no number of requests per second; give one above 0")]
     RateLimit(f64),
     /// TLS cannot be set up on this machine.
-    #[error("set up TLS")]
+    #[error("{}", crate::http::NO_AUTHORITIES)]
     Tls(#[from] reqwest::Error),
 }
 

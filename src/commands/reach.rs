@@ -134,12 +134,15 @@ fn proxy_to(url: &Url) -> Option<Url> {
 
 /// An address as it may be shown: without user and password.
 fn shown(address: &str) -> String {
-    let Ok(mut url) = Url::parse(address) else {
-        return address.rsplit('@').next().unwrap_or_default().to_owned();
-    };
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.as_str().trim_end_matches('/').to_owned()
+    match Url::parse(address) {
+        Ok(mut url) if url.has_host() => {
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.as_str().trim_end_matches('/').to_owned()
+        }
+        // Without `http://` the user's name looks like one.
+        _ => address.rsplit('@').next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// The proxy of this command and that of the daemon, which has an environment of its own.

@@ -483,7 +483,7 @@ fn zone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<jiff::tz::T
     let name = String::deserialize(deserializer)?;
     jiff::tz::TimeZone::get(&name).map_err(|_| {
         serde::de::Error::custom(format!(
-            "`{name}` is not a time zone; write one like \"Europe/Prague\""
+            "`{name}` is not a time zone; write one like \"Europe/Prague\"; where it is one, install the package `tzdata`"
         ))
     })
 }

@@ -149,7 +149,8 @@ impl Sandbox {
     pub async fn start(address: SocketAddr, options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let http = crate::http::client(Duration::from_secs(10)).map_err(io::Error::other)?;
+        let http = crate::http::client(Duration::from_secs(10))
+            .map_err(|_| io::Error::other(crate::http::NO_AUTHORITIES))?;
         let stop = CancellationToken::new();
         let inner = Arc::new(Inner {
             clock: Arc::clone(&options.clock),

@@ -198,6 +198,45 @@ async fn a_check_says_which_step_of_the_way_to_brani_cannot_be_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_without_certificates_of_authorities_is_told_which_package_brings_them() {
+    let merchant = sent(Shop::sqlite(), 1).await;
+    let nowhere = merchant.path("neni").display().to_string();
+    let environment = [
+        ("SSL_CERT_FILE", nowhere.as_str()),
+        ("SSL_CERT_DIR", nowhere.as_str()),
+    ];
+    for command in ["check", "once"] {
+        let answer = merchant.tell_in(&[command], &environment);
+        assert_eq!(answer.code, 78, "{answer:?}");
+        assert!(answer.err.contains("ca-certificates"), "{command}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_says_why_our_own_public_url_cannot_be_reached() {
+    let mut merchant = sent(Shop::sqlite(), 1).await;
+    let here = format!("http://127.0.0.1:{}/brani", merchant.port);
+    merchant.edit(&here, "https://neni.invalid/brani");
+    let daemon = merchant.run();
+    until("registered", || daemon.told("webhook.registered") == 2);
+    let direct = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].map(|name| (name, ""));
+    let answer = merchant.tell_in(&["check"], &direct).exits(1);
+    let (_, from) = answer
+        .out
+        .split_once("✗ https://neni.invalid/brani cannot be reached: ")
+        .expect("a cross");
+    for word in [
+        "`neni.invalid:443`",
+        "does not find the name",
+        "getent hosts neni.invalid",
+    ] {
+        assert!(from.contains(word), "`{word}` in {}", answer.out);
+    }
+    assert_eq!(daemon.stop().0, 0);
+    merchant.keeps_secrets();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_reads_a_row_that_changed_long_ago_at_once() {
     let merchant = Merchant::both_ways(Shop::sqlite()).await;
     merchant.shop.add(&Sale::new(1));
