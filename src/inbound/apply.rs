@@ -718,6 +718,24 @@ impl Apply {
             return Ok(Step::Next);
         }
         let key = code.clone();
+        if entry.as_ref().is_some_and(|entry| entry.row_gone) {
+            // Sending it is no answer; should the row come back, Brani hears the shop's word then.
+            context
+                .ledger
+                .write(move |connection| {
+                    if let Some(mut entry) = orders::get(connection, &key)? {
+                        entry.agreed.owed = true;
+                        orders::put(connection, &entry)?;
+                    }
+                    Ok(())
+                })
+                .await?;
+            if let Some(event) = &newest {
+                let reason = Some("the shop has withdrawn the order");
+                self.finish(context, event, "protected", reason, tally).await?;
+            }
+            return Ok(Step::Next);
+        }
         context
             .ledger
             .write(move |connection| {

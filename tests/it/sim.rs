@@ -17,7 +17,7 @@ use world::Mutation;
 
 /// Seeds that found a fault once.
 const SEEDS_THAT_FAILED: &[u64] = &[
-    20, 24, 28, 35, 41, 48, 49, 94, 171, 360, 410, 960, 1895, 2257, 2906, 1908, 1997, 2599,
+    20, 24, 28, 35, 41, 48, 49, 94, 171, 360, 410, 803, 960, 1895, 2257, 2906, 1908, 1997, 2599,
 ];
 
 /// How many histories the normal run tells.
@@ -98,13 +98,13 @@ const MUTATIONS: &[(Mutation, u64)] = &[
     (Mutation::NoOverlap, 0),
     (Mutation::CursorBeforeEnd, 404),
     (Mutation::NewestHashForSent, 0),
-    (Mutation::NoProtect, 2),
+    (Mutation::NoProtect, 4),
     (Mutation::ShortPage, 0),
     (Mutation::MappedStatuses, 2),
     (Mutation::NumbersLate, 0),
     (Mutation::NoDrain, 0),
-    (Mutation::ForgetWriting, 259),
-    (Mutation::ForgetOwed, 32),
+    (Mutation::ForgetWriting, 122),
+    (Mutation::ForgetOwed, 33),
     (Mutation::ForgetUnanswered, 30),
     (Mutation::Unlocked, 26),
 ];

@@ -124,7 +124,20 @@ impl Sender {
                 history,
                 started: context.started,
             };
-            poll::take(context, &mapping, odd, when, &mut poll::Report::default()).await?;
+            let withdrawn: Vec<OrderCode> = odd
+                .iter()
+                .filter(|record| record.gone)
+                .map(|record| record.code.clone())
+                .collect();
+            let mut met = poll::Report::default();
+            poll::take(context, &mapping, odd, when, &mut met).await?;
+            if !withdrawn.is_empty() {
+                self.row_is_withdrawn(context, withdrawn, now).await?;
+            }
+            if met.withdrawn > 0 {
+                // This look was the first: no poll will meet it as news.
+                crate::outbound::sweep::plan_deletes(context).await?;
+            }
         }
         let (begun, writes, noted) = context
             .ledger
@@ -276,6 +289,28 @@ impl Sender {
                 .end("shop.unreachable", "The shop answers again", context.now());
         }
         Ok(rows)
+    }
+
+    /// Nothing of a withdrawn order is sent; when it comes back, a look wants it anew.
+    async fn row_is_withdrawn(
+        &self,
+        context: &Context,
+        codes: Vec<OrderCode>,
+        now: Timestamp,
+    ) -> Result<(), PassError> {
+        context
+            .ledger
+            .write(move |connection| {
+                for code in &codes {
+                    if let Some(mut entry) = orders::get(connection, code)? {
+                        entry.due = later(now, Duration::from_secs(600));
+                        orders::put(connection, &entry)?;
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(())
     }
 
     /// The row vanished from the shop: the sweep decides whether it is gone.
