@@ -4,7 +4,7 @@
 //! both ask here; the steps in between (drain, look-up, request, write) are theirs. The tests at the end port the
 //! histories of merchants, packers and crashes that these rules must survive.
 
-use crate::types::{ShopStatus, StatusId};
+use crate::types::{EventId, ShopStatus, StatusId};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ pub struct Window {
     pub from: Timestamp,
     /// When its answer came; none while it runs, or when no answer came.
     pub to: Option<Timestamp>,
+    /// The newest event of somebody else's that was known when it left: what the request may have been made from is
+    /// no echo of it.
+    pub after: Option<EventId>,
 }
 
 /// What the ledger keeps of one order's status.
@@ -48,8 +51,11 @@ pub const ECHO_OPEN: Duration = Duration::from_secs(15 * 60);
 
 impl Agreed {
     /// Whether an event is the echo of our own request: its status, created while it ran.
-    pub fn is_echo(&self, status: Option<StatusId>, created: &[Timestamp]) -> bool {
+    pub fn is_echo(&self, event: EventId, status: Option<StatusId>, created: &[Timestamp]) -> bool {
         let Some(window) = self.window else { return false };
+        if window.after.is_some_and(|after| event.0 <= after.0) {
+            return false;
+        }
         let to = window.to.map_or(window.from + ECHO_OPEN, |to| to + ECHO_SLACK);
         status.is_some()
             && status == window.status
@@ -180,13 +186,14 @@ pub fn decide(agreed: &Agreed, found: &Found) -> Decision {
 }
 
 impl Agreed {
-    /// To be kept before a request leaves.
-    pub fn before_send(&mut self, status: Option<StatusId>, now: Timestamp) {
+    /// To be kept before a request leaves; `heard` is the newest event that is somebody else's.
+    pub fn before_send(&mut self, status: Option<StatusId>, heard: Option<EventId>, now: Timestamp) {
         self.unconfirmed = true;
         self.window = Some(Window {
             status,
             from: now,
             to: None,
+            after: heard,
         });
     }
 

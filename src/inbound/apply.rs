@@ -491,7 +491,11 @@ impl Apply {
         let mut heard = Vec::new();
         for event in events {
             let echo = agreed.as_ref().is_some_and(|agreed| {
-                agreed.is_echo(event.status, &time::moments(&event.creation, event.received))
+                agreed.is_echo(
+                    event.id,
+                    event.status,
+                    &time::moments(&event.creation, event.received),
+                )
             });
             if event.status.is_none() {
                 self.finish(context, event, "unmapped", Some("it names no status"), tally)

@@ -231,9 +231,9 @@ pub struct Mark {
 const COLUMNS: &str = "code, key, created, state, row_hash, fingerprint, row_status, wanted_hash, sent_hash, fields, \
      known, shop_status, brani_status, writing, unconfirmed, owed, window_status, window_from, window_to, \
      status_event, status_event_id, lane, due, attempts, failing_since, unanswered, problems, parked_by, \
-     missing_since, delete_wanted, sent_at, answer, told_parked, row_gone, say_again";
+     missing_since, delete_wanted, sent_at, answer, told_parked, row_gone, say_again, window_after";
 
-const COUNT: usize = 35;
+const COUNT: usize = 36;
 
 static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| COLUMNS.split(", ").collect());
 
@@ -242,7 +242,7 @@ static GET: LazyLock<String> = LazyLock::new(|| format!("SELECT {COLUMNS} FROM o
 static PUT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT OR REPLACE INTO orders ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-         ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35)"
+         ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36)"
     )
 });
 
@@ -281,6 +281,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
                     status: row.get::<_, Option<i64>>(16)?.map(StatusId),
                     from,
                     to: time(row, 18)?,
+                    after: row.get::<_, Option<i64>>(35)?.map(EventId),
                 }),
                 None => None,
             },
@@ -469,6 +470,9 @@ fn row<'e>(e: &'e Entry, problems: Option<&'e str>) -> [ValueRef<'e>; COUNT] {
         whole(e.told_parked),
         whole(e.row_gone),
         time(e.say_again),
+        window
+            .and_then(|window| window.after)
+            .map_or(ValueRef::Null, |id| whole(id.0)),
     ]
 }
 

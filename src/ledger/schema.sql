@@ -25,6 +25,7 @@ CREATE TABLE orders (
     window_status  INTEGER,
     window_from    INTEGER,
     window_to      INTEGER,
+    window_after   INTEGER,                      -- the newest event known when the request left: no echo of it
     status_event   INTEGER,                      -- newest status event dealt with: its creation …
     status_event_id INTEGER,                     -- … and id
     lane           INTEGER NOT NULL DEFAULT 0,   -- 0 new, 1 update, 2 backlog, 3 sent again for a new mapping

@@ -4,7 +4,7 @@
 //! last word stands at Brani, whatever was lost. Each mutation breaks one rule; the histories must notice.
 
 use super::{Agreed, Decision, Found, Why, decide};
-use crate::types::{ShopStatus, StatusId};
+use crate::types::{EventId, ShopStatus, StatusId};
 use jiff::{SignedDuration, Timestamp};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
@@ -198,12 +198,14 @@ impl World {
         self.step = match step {
             Step::Idle => {
                 let read = self.events.len();
-                let event = self.events[self.ledger.events_seen..read]
-                    .iter()
-                    .rfind(|(status, at)| {
-                        !(self.api_events && self.ledger.agreed.is_echo(Some(*status), &[*at]))
+                let event = (self.ledger.events_seen..read)
+                    .rev()
+                    .map(|place| (place, self.events[place]))
+                    .find(|(place, (status, at))| {
+                        let id = EventId(i64::try_from(*place).expect("few events"));
+                        !(self.api_events && self.ledger.agreed.is_echo(id, Some(*status), &[*at]))
                     })
-                    .map(|(status, _)| *status);
+                    .map(|(_, (status, _))| status);
                 Step::Drained { read, event }
             }
             Step::Drained { read, event } => Step::LookedUp {
@@ -320,7 +322,7 @@ impl World {
                 assert!(why != Why::First || !self.ledger.agreed.known);
                 let status = status.expect("every status of the model means something to Brani");
                 let now = self.now();
-                self.ledger.agreed.before_send(Some(status), now);
+                self.ledger.agreed.before_send(Some(status), None, now);
                 Step::Begun {
                     read,
                     status,

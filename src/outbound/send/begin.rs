@@ -195,12 +195,15 @@ pub(super) fn begin(
     let heard: Vec<&Event> = events
         .iter()
         .filter(|event| {
-            !entry
-                .agreed
-                .is_echo(event.status, &time::moments(&event.creation, event.received))
+            !entry.agreed.is_echo(
+                event.id,
+                event.status,
+                &time::moments(&event.creation, event.received),
+            )
         })
         .collect();
     let newest = heard.last().copied();
+    let heard_id = newest.map(|event| event.id);
     let hash = mapping::content_hash(&row.order);
     let found = Found {
         shop: row.shop.clone(),
@@ -238,7 +241,7 @@ pub(super) fn begin(
             // A request of ours is still open: it may have been applied, or may yet be.
             entry.unanswered |= entry.agreed.window.is_some_and(|window| window.to.is_none());
             let lane = entry.lane;
-            entry.agreed.before_send(status, now);
+            entry.agreed.before_send(status, heard_id, now);
             orders::change(connection, before, &entry)?;
             let newest_event = events.last().map(|event| (event.at, event.id));
             Ok(Some(Begun {
