@@ -124,9 +124,11 @@ pub fn fill(file: &Path, orders: usize) {
     {
         let mut order = all
             .prepare(
-                "INSERT INTO orders VALUES (?1, ?2, datetime('now', ?3), datetime('now', ?3), ?4, '+420 601 000 001',
+                "INSERT INTO orders (id, code, created_at, updated_at, email, phone, state, shipping, payment, paid, total,
+                   currency, name, street, city, zip, country, note)
+                 VALUES (?1, ?2, datetime('now', ?3), datetime('now', ?3), ?4, '+420 601 000 001',
                  'processing', 'zasilkovna', 'card', 1, ?5, 'CZK', 'Božena Příkladová', ?6, 'Žďár nad Sázavou',
-                 '591 01', 'CZ', 'Prosím zabalit jako dárek', NULL)",
+                 '591 01', 'CZ', 'Prosím zabalit jako dárek')",
             )
             .expect("a statement");
         let mut item = all

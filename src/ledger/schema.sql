@@ -52,11 +52,12 @@ CREATE INDEX orders_delete ON orders (code) WHERE delete_wanted = 1;
 CREATE INDEX orders_gone ON orders (code) WHERE row_gone = 1;
 CREATE INDEX orders_missing ON orders (missing_since) WHERE missing_since IS NOT NULL;
 
--- What is to be sent: personal data, gone the moment Brani has it.
+-- What is to be sent: personal data, gone the moment Brani has it. With row ids: a table without them would put each
+-- payload into a page of its own, and that page would be written when it comes, when it goes and when it is overwritten.
 CREATE TABLE payloads (
     code    TEXT PRIMARY KEY NOT NULL,
     payload BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- A code that a second order of the shop claims.
 CREATE TABLE claims (

@@ -11,6 +11,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[path = "../../benches/shop/mod.rs"]
+mod shop;
+
+#[test]
+fn the_shop_of_the_benches_fits_the_tables_of_the_demo() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shop.db");
+    shop::fill(&file, 3);
+    let items: i64 = Connection::open(&file)
+        .unwrap()
+        .query_row(
+            "SELECT count(*) FROM items JOIN orders ON orders.id = order_id",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(items, 9);
+}
+
 fn allocations<T>(work: impl FnOnce() -> T) -> u64 {
     let mut made = None;
     let counted = allocation_counter::measure(|| made = Some(work()));
