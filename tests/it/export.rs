@@ -484,6 +484,31 @@ async fn an_element_that_nobody_closes_is_told_as_such_and_what_stood_before_it_
 }
 
 #[tokio::test]
+async fn an_order_ends_at_its_own_closing_tag_and_not_at_what_looks_like_it() {
+    let alike = [
+        "<NOTE><![CDATA[an </ORDER> in a note]]></NOTE>",
+        "<!-- </ORDER> -->",
+        "<?note </ORDER> ?>",
+        "<LINKED><ORDER><CODE>other</CODE></ORDER></LINKED>",
+        "<LINKED><ORDER note=\"a &gt; b\"/></LINKED>",
+        "<ORDERS></ORDERS>",
+        "<NOTE>&lt;/ORDER&gt;</NOTE>",
+    ];
+    for within in alike {
+        let order = |code: &str| {
+            let order = xml_order(code);
+            let (before, after) = order.split_at(order.find("<ORDER_ITEMS>").unwrap());
+            format!("{before}{within}{}", after.replace("</ORDER>", "</ORDER >"))
+        };
+        let text = format!("<ORDERS>{}{}</ORDERS>", order("1"), order("2"));
+        let (records, end) = read_xml(text).await;
+        assert_eq!(end.unwrap().records, 2, "{within}");
+        assert_eq!(codes(&records), ["1", "2"], "{within}");
+        assert!(records.iter().all(|record| record.items.len() == 2), "{within}");
+    }
+}
+
+#[tokio::test]
 async fn orders_are_whole_wherever_the_part_in_memory_ends() {
     // Three bytes a letter, and lengths that no size of a buffer divides.
     let orders: Vec<String> = (0..4_000)

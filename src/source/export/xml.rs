@@ -3,14 +3,16 @@
 //! Read as events, so that memory holds one order whatever the size of the file. A document type is refused and
 //! no entity is expanded beyond the five of XML and numbers, so nothing in a file can grow.
 //!
-//! Most orders of an export have not changed: of each only its end and its number are looked for. It is made into a
-//! tree, and seen to be well formed, when somebody wants to know what stands in it.
+//! Most orders of an export have not changed: of each only its number and its end are looked for, and once the number is
+//! found the end is looked for as plain text where nothing else can look like it. An order is made into a tree, and seen
+//! to be well formed, when somebody wants to know what stands in it.
 
 use super::bytes::{Fault, Input, UNDECODABLE};
 use super::limits;
 use super::tree::{Node, Tree, find};
 use super::window::Window;
 use super::{Met, Raw, Records, Written};
+use memchr::memmem::{self, Finder};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use std::collections::HashSet;
@@ -85,6 +87,45 @@ enum End {
     At(usize, Option<Range<usize>>),
     /// It is larger than an order may be, and was passed over.
     TooLarge(Raw),
+}
+
+/// The tags of a record, as text to look for.
+struct Tag {
+    opening: Finder<'static>,
+    closing: Finder<'static>,
+}
+
+impl Tag {
+    fn new(name: &str) -> Self {
+        Self {
+            opening: Finder::new(&format!("<{name}")).into_owned(),
+            closing: Finder::new(&format!("</{name}")).into_owned(),
+        }
+    }
+
+    /// Where the record ends that this text is in, directly below its start tag: after the first closing tag of its
+    /// name. `None` where that may be another one's, or no tag at all, or is not in the text.
+    ///
+    /// In well-formed XML a `<` begins markup wherever it stands, but in what begins with `<!` or `<?`. That it is
+    /// well formed is left to the parser.
+    fn plain_end(&self, text: &[u8]) -> Option<usize> {
+        let found = |tag: &Finder<'static>, text: &[u8]| {
+            let length = tag.needle().len();
+            tag.find_iter(text).find(|at| {
+                let after = text.get(at + length);
+                after.is_some_and(|byte| matches!(byte, b'>' | b'/') || byte.is_ascii_whitespace())
+            })
+        };
+        let close = found(&self.closing, text)?;
+        let inside = &text[..close];
+        if memmem::find(inside, b"<!").is_some()
+            || memmem::find(inside, b"<?").is_some()
+            || found(&self.opening, inside).is_some()
+        {
+            return None;
+        }
+        Some(close + memchr::memchr(b'>', &text[close..])? + 1)
+    }
 }
 
 /// What a piece of the file is to whoever looks for the end of something.
@@ -176,7 +217,8 @@ impl Xml {
     }
 
     /// Looks for the end of the record at whose start tag the window stands, and for its number.
-    fn end_of_record(&mut self) -> Result<End, Fault> {
+    fn end_of_record(&mut self, name: &str) -> Result<End, Fault> {
+        let tag = Tag::new(name);
         let (mut at, mut depth) = (0, 0_usize);
         let mut number = (None, None);
         loop {
@@ -214,8 +256,12 @@ impl Xml {
                     }
                     Step::Out => {
                         depth = depth.saturating_sub(1);
-                        if depth == 1 && number.0.is_some() && number.1.is_none() {
+                        if let (1, (Some(from), None)) = (depth, number) {
                             number.1 = Some(at + here);
+                            if let Some(length) = tag.plain_end(&rest[here..]) {
+                                let end = at + here + length;
+                                return Ok(End::At(end, Some(from..at + here)));
+                            }
                         }
                     }
                     Step::Whole | Step::Beside => {}
@@ -281,8 +327,8 @@ impl Xml {
     }
 
     /// The record at whose start tag the window stands.
-    fn record(&mut self) -> Result<Met, Fault> {
-        let (end, number) = match self.end_of_record()? {
+    fn record(&mut self, name: &str) -> Result<Met, Fault> {
+        let (end, number) = match self.end_of_record(name)? {
             End::At(end, number) => (end, number),
             End::TooLarge(raw) => return Ok(Met::Whole(raw)),
         };
@@ -385,6 +431,9 @@ impl Parser {
             let closed = match event {
                 Event::Start(start) => {
                     stack.push(Self::open(names, &start, &mut watch));
+                    if stack.len() > limits::DEPTH {
+                        return Err(too_deep());
+                    }
                     continue;
                 }
                 Event::Empty(start) => Self::open(names, &start, &mut watch),
@@ -444,14 +493,14 @@ impl Records for Xml {
                     let (full, name) = (start.name().into_inner().to_owned(), start.local_name());
                     let name = name.into_inner().to_owned();
                     if self.enter(&full, &name)? {
-                        return self.record().map(Some);
+                        return self.record(&full).map(Some);
                     }
                 }
                 Ok(Event::Empty(start)) => {
                     let (full, name) = (start.name().into_inner().to_owned(), start.local_name());
                     let name = name.into_inner().to_owned();
                     if self.enter(&full, &name)? {
-                        return self.record().map(Some);
+                        return self.record(&full).map(Some);
                     }
                     self.leave();
                 }
