@@ -246,6 +246,25 @@ async fn a_wrong_zone_or_a_blind_query_is_found_by_check() {
 }
 
 #[tokio::test]
+async fn check_reads_no_order_of_former_years_where_there_is_a_recent_one() {
+    let db = with(
+        "DATETIME",
+        ["'2019-07-15 12:00:00'", "'2019-07-15 13:00:00'", "NOW()"],
+    );
+    db.sql("DROP INDEX orders_changed ON orders");
+    // breaks as soon as it is asked of an old order
+    let query = "SELECT o.id AS _key, o.changed AS _cursor, o.code FROM orders o WHERE o.changed >= :since \
+                 AND IF(o.changed < '2020-01-01', (SELECT o.id UNION SELECT -o.id), 1) <> 0";
+    let findings = db.source(query, ITEMS).check().await;
+    assert!(
+        findings
+            .iter()
+            .any(|f| f.ok == Some(true) && f.text.contains("finds that row")),
+        "{findings:?}"
+    );
+}
+
+#[tokio::test]
 async fn the_stories_of_all_databases() {
     let db = with("DATETIME", LOCAL);
     a_broken_query_is_named(&db).await;

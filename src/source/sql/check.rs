@@ -8,6 +8,10 @@ use crate::database::parameters::{Bind, Binds, Bound, Dialect, Param, Template};
 use crate::database::{BoxSession, Purpose};
 use crate::mapping::ORDER_COLUMNS;
 use crate::source::{Finding, SourceError, Value};
+use jiff::SignedDuration;
+
+/// The newest order is looked for within this time first: of a shop without an index each older one costs.
+const RECENT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 fn good(text: impl Into<String>) -> Finding {
     Finding {
@@ -131,7 +135,16 @@ async fn prove_cursor(
     now: jiff::Timestamp,
     findings: &mut Vec<Finding>,
 ) -> Result<(), SourceError> {
-    let newest = plan.newest(session, &layout.cursor, "q._cursor, q._key").await?;
+    // Most shops have a recent order, and then the years before it need not be read.
+    let recent = cursor::since(&layout.form, Some(now - RECENT), now, &plan.zone, plan.dialect);
+    let select = "q._cursor, q._key";
+    let newest = match plan.newest(session, recent, select).await? {
+        Some(row) => Some(row),
+        None => {
+            let ever = cursor::smallest_of_class(&layout.cursor, plan.dialect);
+            plan.newest(session, ever, select).await?
+        }
+    };
     let Some([value, key]) = newest.and_then(|row| <[Value; 2]>::try_from(row).ok()) else {
         findings.push(warning(
             "there is no order yet, so the cursor could not be proved",

@@ -88,7 +88,10 @@ impl Plan {
             });
         }
         let sample = match cursor::needs_sample(&cursor, self.dialect) {
-            true => self.newest(session, &cursor, "q._cursor").await?,
+            true => {
+                let ever = cursor::smallest_of_class(&cursor, self.dialect);
+                self.newest(session, ever, "q._cursor").await?
+            }
             false => None,
         };
         let sample = sample.and_then(|row| row.into_iter().next());
@@ -111,14 +114,13 @@ impl Plan {
         })
     }
 
-    /// The newest row by `_cursor`.
+    /// The newest row by `_cursor` of those since then.
     pub async fn newest(
         &self,
         session: &mut BoxSession,
-        class: &Class,
+        since: Param,
         select: &str,
     ) -> Result<Option<Vec<Value>>, SourceError> {
-        let since = cursor::smallest_of_class(class, self.dialect);
         let binds = Binds::from([("since".to_owned(), Bind::One(since))]);
         let tail = "WHERE q._cursor IS NOT NULL ORDER BY q._cursor DESC LIMIT 1";
         let query = self
