@@ -347,7 +347,7 @@ fn checked_prefix(prefix: &str) -> Result<(), PresetProblem> {
     let fine = prefix.len() <= 64
         && prefix
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$');
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if fine {
         return Ok(());
     }
@@ -355,5 +355,5 @@ fn checked_prefix(prefix: &str) -> Result<(), PresetProblem> {
         "shop.source.table_prefix",
         format!("`{}` is not a table prefix", prefix.escape_debug()),
     )
-    .hint("letters, digits, `_` and `$`, at most 64"))
+    .hint("letters, digits and `_`, at most 64"))
 }
