@@ -715,9 +715,304 @@ async fn woocommerce_notes_bear_the_offset_of_a_shop_that_names_no_zone() {
     shop.run("INSERT INTO wp_options (option_name, option_value) VALUES ('gmt_offset', '-3.5')")
         .await;
     let variant = shop.variant(&config).await;
+    // `shop.timezone` may say another: the offset is what WordPress writes by
+    shop.run("SET time_zone = '+01:00'").await;
     shop.tell(&variant, "package_number", "101", "").await;
     let apart = "SELECT TIMESTAMPDIFF(MINUTE, comment_date_gmt, comment_date) FROM wp_comments";
     assert_eq!(shop.one(apart).await, "-210");
+    shop.close().await;
+}
+
+/// The three ways in which an order of the shop's may be read: the order tables, posts, and posts by the preset for them.
+const WOOCOMMERCES: [(&str, &str, &str); 3] = [
+    ("woocommerce", "yes", "102"),
+    ("woocommerce", "no", "301"),
+    ("woocommerce-legacy", "no", "301"),
+];
+
+impl Shop {
+    /// Where a WooCommerce keeps its orders: `yes`, the order tables.
+    async fn tables(&mut self, answer: &str) {
+        self.run(&format!(
+            "UPDATE wp_options SET option_value = '{answer}' WHERE option_name = 'woocommerce_custom_orders_table_enabled'"
+        ))
+        .await;
+    }
+
+    /// Meta of order 102 (order tables) and 301 (posts).
+    async fn order_meta(&mut self, pairs: &[(&str, &str)]) {
+        for (key, value) in pairs {
+            self.run(&format!(
+                "INSERT INTO wp_wc_orders_meta (order_id, meta_key, meta_value) VALUES (102, '{key}', '{value}')"
+            ))
+            .await;
+            self.run(&format!(
+                "INSERT INTO wp_postmeta (post_id, meta_key, meta_value) VALUES (301, '{key}', '{value}')"
+            ))
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn woocommerce_tells_a_slovak_dic_from_the_number_for_vat() {
+    let mut shop = Shop::open("woocommerce").await;
+    shop.run(
+        "UPDATE wp_postmeta SET meta_value = 'SK' WHERE post_id = 301 AND meta_key = '_billing_country'",
+    )
+    .await;
+    shop.order_meta(&[("_billing_dic", "2020123456")]).await;
+    let told = |vat: &'static str, tax: &'static str| [("vatId", vat), ("taxId", tax)];
+    for (preset, tables, code) in WOOCOMMERCES {
+        shop.tables(tables).await;
+        let variant = shop.variant(&expanded(preset, "")).await;
+        says(&shop.orders(&variant).await[code], &told("", "2020123456"));
+    }
+    // the number for VAT beside it, stored later
+    shop.order_meta(&[("_billing_dic_dph", "SK2020123456")]).await;
+    for (preset, tables, code) in WOOCOMMERCES {
+        shop.tables(tables).await;
+        let variant = shop.variant(&expanded(preset, "")).await;
+        says(
+            &shop.orders(&variant).await[code],
+            &told("SK2020123456", "2020123456"),
+        );
+    }
+    // with its letters it is the number for VAT, and elsewhere without them too
+    shop.run("DELETE FROM wp_wc_orders_meta WHERE meta_key = '_billing_dic_dph'")
+        .await;
+    shop.run("UPDATE wp_wc_orders_meta SET meta_value = 'SK2020123456' WHERE order_id = 102 AND meta_key = '_billing_dic'")
+        .await;
+    shop.run("UPDATE wp_wc_orders_meta SET meta_value = '12345678' WHERE order_id = 101 AND meta_key = '_billing_dic'")
+        .await;
+    shop.tables("yes").await;
+    let variant = shop.variant(&expanded("woocommerce", "")).await;
+    let orders = shop.orders(&variant).await;
+    says(&orders["102"], &told("SK2020123456", ""));
+    says(&orders["101"], &told("12345678", ""));
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn woocommerce_delivers_to_the_billing_address_where_the_shipping_one_is_a_name_only() {
+    let mut shop = Shop::open("woocommerce").await;
+    shop.run("UPDATE wp_wc_order_addresses SET first_name = 'Karel', last_name = 'Jiný', country = 'DE' WHERE order_id = 102 AND address_type = 'shipping'")
+        .await;
+    shop.order_meta(&[("_shipping_first_name", "Karel"), ("_shipping_last_name", "Jiný")])
+        .await;
+    for ((preset, tables, code), (street, country)) in
+        WOOCOMMERCES
+            .into_iter()
+            .zip([("Hlavná 1", "SK"), ("č.p. 15", "CZ"), ("č.p. 15", "CZ")])
+    {
+        shop.tables(tables).await;
+        let variant = shop.variant(&expanded(preset, "")).await;
+        says(
+            &shop.orders(&variant).await[code],
+            &[
+                ("deliveryAddress.fullName", "Karel Jiný"),
+                ("deliveryAddress.street", street),
+                ("deliveryAddress.countryCode", country),
+            ],
+        );
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn woocommerce_takes_what_an_order_lacks_from_the_shop_and_an_older_packeta() {
+    let mut shop = Shop::open("woocommerce").await;
+    shop.run("INSERT INTO wp_options (option_name, option_value) VALUES ('woocommerce_currency', 'PLN')")
+        .await;
+    shop.run("UPDATE wp_wc_orders SET currency = '' WHERE id = 102")
+        .await;
+    shop.run("DELETE FROM wp_postmeta WHERE post_id = 301 AND meta_key = '_order_currency'")
+        .await;
+    shop.run("DELETE FROM wp_packetery_order WHERE id = 102").await;
+    shop.order_meta(&[("packetery_point_id", "EXT-1"), ("packetery_carrier_id", "4539")])
+        .await;
+    // a variation without a picture and a weight of its own
+    shop.run("INSERT INTO wp_postmeta (post_id, meta_key, meta_value) VALUES (12, '_thumbnail_id', '0')")
+        .await;
+    shop.run("UPDATE wp_postmeta SET meta_value = '0' WHERE post_id = 12 AND meta_key = '_weight'")
+        .await;
+    for (preset, tables, code) in WOOCOMMERCES {
+        shop.tables(tables).await;
+        let variant = shop.variant(&expanded(preset, "")).await;
+        says(
+            &shop.orders(&variant).await[code],
+            &[
+                ("price.currencyCode", "PLN"),
+                ("shippingDetails.branchId", "EXT-1"),
+                ("shippingDetails.carrierId", "4539"),
+            ],
+        );
+        says(
+            &shop.items(&variant, &["101"]).await[0],
+            &[
+                ("weight", "0.25"),
+                (
+                    "image",
+                    "https://shop.example.cz/wp-content/uploads/2026/11/tricko.jpg",
+                ),
+            ],
+        );
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn woocommerce_names_a_shipping_that_was_written_by_hand_and_keeps_a_zones_own_name() {
+    let mut shop = Shop::open("woocommerce").await;
+    shop.run("INSERT INTO wp_woocommerce_order_items (order_item_id, order_item_name, order_item_type, order_id) VALUES (70, 'Kurýr &amp; Novák', 'shipping', 301)")
+        .await;
+    shop.run(
+        "UPDATE wp_woocommerce_order_items SET order_item_name = 'Kurýr &amp; Novák' WHERE order_item_id = 7",
+    )
+    .await;
+    shop.run("UPDATE wp_woocommerce_order_itemmeta SET meta_value = '' WHERE order_item_id = 7 AND meta_key IN ('method_id', 'instance_id')")
+        .await;
+    // a plugin that writes the instance into the method, under a name that sorts first
+    shop.run("UPDATE wp_woocommerce_order_items SET order_item_name = 'A jméno' WHERE order_item_id = 3")
+        .await;
+    shop.run("UPDATE wp_woocommerce_order_itemmeta SET meta_value = 'flat_rate:3' WHERE order_item_id = 3 AND meta_key = 'method_id'")
+        .await;
+    // as if everything had changed today: the lists ask for the last months
+    shop.run("UPDATE wp_wc_orders SET date_updated_gmt = UTC_TIMESTAMP()")
+        .await;
+    shop.run("UPDATE wp_posts SET post_modified_gmt = UTC_TIMESTAMP() WHERE post_type = 'shop_order'")
+        .await;
+    for (preset, tables, code) in WOOCOMMERCES {
+        shop.tables(tables).await;
+        let variant = shop.variant(&expanded(preset, "")).await;
+        says(
+            &shop.orders(&variant).await[code],
+            &[("_shipping", "Kurýr & Novák")],
+        );
+        let list = shop.list(&variant.queries.shipping).await;
+        for row in ["Kurýr & Novák|Kurýr & Novák|", "flat_rate:3|Kurýr & spol|"] {
+            assert!(list.contains(&row.to_owned()), "{preset} {row}: {list:?}");
+        }
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn woocommerce_leaves_its_own_words_and_our_own_number_out_of_the_notes() {
+    let mut shop = Shop::open("woocommerce").await;
+    shop.order_meta(&[("_tracking", "T0")]).await;
+    for order in [102, 301] {
+        // a change of status by hand bears the name of the person who made it
+        shop.run(&format!(
+            "INSERT INTO wp_comments (comment_post_ID, comment_author, comment_content, comment_type) VALUES \
+             ({order}, 'Jana', 'Zabalit &amp; poslat', 'order_note'), \
+             ({order}, 'Jana', 'Stav objednávky změněn z Čeká na platbu na Zpracovává se.', 'order_note'), \
+             ({order}, 'Jana', 'Order status changed from On hold to Processing.', 'order_note')"
+        ))
+        .await;
+    }
+    let options = "[shop.source.options]\ntracking_meta = \"_tracking\"\n";
+    for (preset, tables, code) in WOOCOMMERCES {
+        shop.tables(tables).await;
+        let variant = shop.variant(&expanded(preset, options)).await;
+        says(
+            &shop.orders(&variant).await[code],
+            &[
+                ("notes.eshopRemark", "Zabalit & poslat"),
+                ("notes.trackingNumber", "T0"),
+            ],
+        );
+    }
+    for (preset, tables, code) in WOOCOMMERCES {
+        shop.tables(tables).await;
+        let variant = shop.variant(&expanded(preset, options)).await;
+        shop.tell(&variant, "package_number", code, "").await;
+        says(
+            &shop.orders(&variant).await[code],
+            &[
+                ("notes.eshopRemark", "Zabalit & poslat"),
+                ("notes.trackingNumber", ""),
+            ],
+        );
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn woocommerce_packs_the_parts_of_a_bundle_and_not_the_bundle() {
+    let mut shop = Shop::open("woocommerce").await;
+    shop.run("UPDATE wp_woocommerce_order_items SET order_id = 101 WHERE order_item_id IN (1, 2)")
+        .await;
+    let links = |whole: &str, part: &str| {
+        format!(
+            "INSERT INTO wp_woocommerce_order_itemmeta (order_item_id, meta_key, meta_value) VALUES {whole}, {part}"
+        )
+    };
+    let types = |items: &[Record]| {
+        let part = |item: &Record, name: &str| item[name].clone().unwrap_or_default();
+        items
+            .iter()
+            .map(|item| format!("{} {}", part(item, "itemType"), part(item, "itemPriceWithVat")))
+            .collect::<Vec<_>>()
+    };
+    for (preset, tables, _) in WOOCOMMERCES {
+        shop.tables(tables).await;
+        let variant = shop.variant(&expanded(preset, "")).await;
+        let whole = types(&shop.items(&variant, &["101"]).await);
+        assert!(whole[0].starts_with("product "), "{whole:?}");
+        for (one, other) in [
+            ("(1, '_bundle_cart_key', 'k')", "(2, '_bundled_by', 'k')"),
+            ("(1, '_composite_cart_key', 'k')", "(2, '_composite_parent', 'k')"),
+            ("(1, '_woosb_ids', '9/1')", "(2, '_woosb_parent_id', '11')"),
+        ] {
+            shop.run(&links(one, other)).await;
+            let items = shop.items(&variant, &["101"]).await;
+            let found = types(&items);
+            assert!(found[0].starts_with("service "), "{one}: {found:?}");
+            assert!(found[1].starts_with("product "), "{one}: {found:?}");
+            assert_eq!(found[0][8..], whole[0][8..], "its price stays");
+            says(&items[0], &[("weight", "0")]);
+            shop.run("DELETE FROM wp_woocommerce_order_itemmeta WHERE meta_key REGEXP '^_(bundle|composite|woosb)'")
+                .await;
+        }
+        // assembled: its parts are in it
+        shop.run(&links(
+            "(1, '_bundle_cart_key', 'k')",
+            "(2, '_bundled_by', 'k'), (2, '_bundled_item_needs_shipping', 'no')",
+        ))
+        .await;
+        let found = types(&shop.items(&variant, &["101"]).await);
+        assert!(found[0].starts_with("product "), "{found:?}");
+        shop.run(
+            "DELETE FROM wp_woocommerce_order_itemmeta WHERE meta_key REGEXP '^_(bundle|composite|woosb)'",
+        )
+        .await;
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn magento_leaves_its_own_words_and_our_own_number_out_of_the_notes() {
+    let mut shop = Shop::open("magento").await;
+    let variant = shop.variant(&expanded("magento", "")).await;
+    shop.run("INSERT INTO sales_shipment (entity_id, order_id) VALUES (4, 1)")
+        .await;
+    shop.run("INSERT INTO sales_shipment_track (parent_id, order_id, track_number, title, carrier_code) VALUES (4, 1, 'DR7', 'PPL', 'custom')")
+        .await;
+    shop.run("INSERT INTO sales_order_status_history (parent_id, is_customer_notified, is_visible_on_front, comment, status, entity_name) VALUES (1, 0, 0, 'Křehké', 'processing', 'order'), (1, 2, 0, 'IPN \"Completed\"', 'processing', 'order')")
+        .await;
+    shop.tell(&variant, "package_number", "1", "").await;
+    let orders = shop.orders(&variant).await;
+    let order = orders
+        .values()
+        .find(|order| order["_key"].as_deref() == Some("1"));
+    let order = order.unwrap();
+    says(order, &[("notes.trackingNumber", "DR7")]);
+    let remark = order["notes.eshopRemark"].clone().unwrap();
+    assert!(
+        remark.contains("Křehké") && !remark.contains("IPN") && !remark.contains("Z123"),
+        "{remark}"
+    );
     shop.close().await;
 }
 
@@ -1185,6 +1480,11 @@ fn bad_prefixes_and_options_are_refused_with_their_paths() {
     assert_eq!(
         refused("table_prefix = \"ps_; DROP TABLE x\"\n"),
         ["shop.source.table_prefix: `ps_; DROP TABLE x` is not a table prefix"]
+    );
+    assert_eq!(
+        refused("table_prefix = \"p$_\"\n"),
+        ["shop.source.table_prefix: `p$_` is not a table prefix"],
+        "as the configuration refuses it"
     );
     let problems = refused(
         "[shop.source.options]\ncode = \"both\"\nlanguage = \"x'\"\ncod_method = []\nwriteback = 1\n",
