@@ -939,6 +939,38 @@ async fn woocommerce_leaves_its_own_words_and_our_own_number_out_of_the_notes() 
 }
 
 #[tokio::test]
+async fn woocommerce_orders_without_a_date_of_their_own_keep_theirs_when_they_are_edited() {
+    let mut shop = Shop::open("woocommerce").await;
+    shop.run("UPDATE wp_wc_orders SET date_created_gmt = NULL WHERE id = 102")
+        .await;
+    shop.run("INSERT INTO wp_posts (ID, post_content, post_title, post_excerpt, to_ping, pinged, post_content_filtered, post_type, post_status, post_date, post_date_gmt) \
+              VALUES (102, '', '', '', '', '', '', 'shop_order_placehold', 'draft', '2026-11-01 09:00:00', '2026-11-01 08:00:00')")
+        .await;
+    shop.run("UPDATE wp_posts SET post_date_gmt = 0 WHERE ID = 301")
+        .await;
+    for edited in ["2026-11-02 11:00:00", "2026-11-02 12:00:00"] {
+        shop.run(&format!(
+            "UPDATE wp_wc_orders SET date_updated_gmt = '{edited}' WHERE id = 102"
+        ))
+        .await;
+        shop.run(&format!(
+            "UPDATE wp_posts SET post_modified_gmt = '{edited}' WHERE ID = 301"
+        ))
+        .await;
+        for ((preset, tables, code), born) in WOOCOMMERCES.into_iter().zip([
+            "2026-11-01 08:00:00",
+            "2026-11-01 09:00:00",
+            "2026-11-01 09:00:00",
+        ]) {
+            shop.tables(tables).await;
+            let variant = shop.variant(&expanded(preset, "")).await;
+            says(&shop.orders(&variant).await[code], &[("creationTime", born)]);
+        }
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn woocommerce_packs_the_parts_of_a_bundle_and_not_the_bundle() {
     let mut shop = Shop::open("woocommerce").await;
     shop.run("UPDATE wp_woocommerce_order_items SET order_id = 101 WHERE order_item_id IN (1, 2)")
@@ -1013,6 +1045,36 @@ async fn magento_leaves_its_own_words_and_our_own_number_out_of_the_notes() {
         remark.contains("Křehké") && !remark.contains("IPN") && !remark.contains("Z123"),
         "{remark}"
     );
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn magento_takes_the_latest_point_of_a_packeta_table_with_another_collation() {
+    let mut shop = Shop::open("magento").await;
+    shop.run("ALTER TABLE sales_order MODIFY increment_id VARCHAR(50) CHARACTER SET utf8mb3 COLLATE utf8mb3_general_ci")
+        .await;
+    shop.run("ALTER TABLE packetery_order CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
+        .await;
+    shop.run("DELETE FROM packetery_order").await;
+    shop.run("UPDATE sales_order SET shipping_method = 'packetery_pickupPointDelivery'")
+        .await;
+    let number = shop
+        .one("SELECT increment_id FROM sales_order WHERE entity_id = 1")
+        .await;
+    for point in ["11", "22"] {
+        shop.run(&format!("INSERT INTO packetery_order (order_number, recipient_firstname, recipient_lastname, point_id, is_carrier) VALUES ('{number}', '', '', '{point}', 0)"))
+            .await;
+    }
+    let variant = shop.variant(&expanded("magento", "")).await;
+    let orders = shop.orders(&variant).await;
+    says(&orders[&number], &[("shippingDetails.branchId", "22")]);
+    assert!(
+        orders
+            .values()
+            .filter(|order| order["code"].as_deref() != Some(number.as_str()))
+            .all(|order| order["shippingDetails.branchId"].is_none())
+    );
+    assert_eq!(shop.found(&variant, &[&number]).await, [number.clone()]);
     shop.close().await;
 }
 
