@@ -1192,6 +1192,176 @@ async fn prestashop_gives_away_as_many_pieces_as_discounts_do() {
 }
 
 #[tokio::test]
+async fn cash_on_delivery_is_never_paid_whatever_its_method_is_called() {
+    let name = "Platba na DOBÍRKU (+39 Kč)";
+    let cases = [
+        (
+            "prestashop",
+            "UPDATE ps_orders SET module = 'own', payment = '{name}' WHERE id_order = 11",
+            "JKLMNOPQR#1",
+            "own",
+        ),
+        (
+            "opencart3",
+            "UPDATE oc_order SET payment_code = 'own', payment_method = '{name}' WHERE order_id = 2",
+            "2",
+            "own",
+        ),
+        (
+            "opencart4",
+            "UPDATE oc_order SET payment_method = '{\"name\":\"{name}\",\"code\":\"own.own\"}' WHERE order_id = 1",
+            "1",
+            "own.own",
+        ),
+    ];
+    for (preset, change, code, method) in cases {
+        let mut shop = Shop::open(preset).await;
+        shop.run(&change.replace("{name}", name)).await;
+        let variant = shop.variant(&expanded(preset, "")).await;
+        says(&shop.orders(&variant).await[code], &[("paid", "0")]);
+        let payments = shop.list(&variant.queries.payments).await;
+        let wanted = format!("{method}|{name}|cash_on_delivery");
+        assert!(payments.contains(&wanted), "{preset}: {payments:?}");
+        let names_do_not_count = expanded(preset, "[shop.source.options]\ncod_words = []\n");
+        let variant = shop.variant(&names_do_not_count).await;
+        says(&shop.orders(&variant).await[code], &[("paid", "1")]);
+        shop.close().await;
+    }
+}
+
+#[tokio::test]
+async fn opencart_takes_no_cash_for_paid_but_in_statuses_that_are_said_to_be() {
+    for preset in ["opencart3", "opencart4"] {
+        let mut shop = Shop::open(preset).await;
+        let (code, method) = if preset == "opencart4" {
+            let json = "UPDATE oc_order SET payment_method = '{\"name\":\"Hotově\",\"code\":\"desk.desk\"}'";
+            shop.run(json).await;
+            ("1", "desk.desk")
+        } else {
+            shop.run("UPDATE oc_order SET payment_code = 'desk'").await;
+            ("2", "desk")
+        };
+        let cash = format!("[shop.source.options]\ncash_methods = ['{method}']\n");
+        let variant = shop.variant(&expanded(preset, &cash)).await;
+        says(&shop.orders(&variant).await[code], &[("paid", "0")]);
+        let said = format!("{cash}paid_statuses = [2, 15]\n");
+        let variant = shop.variant(&expanded(preset, &said)).await;
+        says(&shop.orders(&variant).await[code], &[("paid", "1")]);
+        shop.close().await;
+    }
+}
+
+#[tokio::test]
+async fn opencart_names_a_shipping_method_without_the_parcels_weight_and_tells_slovak_numbers_apart() {
+    for preset in ["opencart3", "opencart4"] {
+        let mut shop = Shop::open(preset).await;
+        shop.run(if preset == "opencart4" {
+            "UPDATE oc_order SET shipping_method = '{\"name\":\"Zóna ČR  (Hmotnost: 2.50kg)\",\"code\":\"weight.weight_5\"}', \
+             payment_custom_field = '{\"3\":\"12345678\",\"4\":\"2020202020\",\"5\":\"SK2020202020\"}'"
+        } else {
+            "UPDATE oc_order SET shipping_method = 'Zóna ČR  (Hmotnost: 2.50kg)', shipping_code = 'weight.weight_5', \
+             payment_custom_field = '{\"3\":\"12345678\",\"4\":\"2020202020\",\"5\":\"SK2020202020\"}'"
+        })
+        .await;
+        shop.run("REPLACE INTO oc_custom_field_description (custom_field_id, language_id, name) VALUES (4, 2, 'DIČ'), (5, 2, 'IČ DPH')")
+            .await;
+        shop.run("UPDATE oc_product SET image = 'catalog/dva slova &amp; x.jpg'")
+            .await;
+        let variant = shop.variant(&expanded(preset, "")).await;
+        assert_eq!(
+            shop.list(&variant.queries.shipping).await,
+            ["weight.weight_5|Zóna ČR|"]
+        );
+        let numbers = [
+            ("companyId", "12345678"),
+            ("vatId", "SK2020202020"),
+            ("taxId", "2020202020"),
+        ];
+        says(&shop.orders(&variant).await["1"], &numbers);
+        says(
+            &shop.items(&variant, &["1"]).await[0],
+            &[(
+                "image",
+                "https://shop.example.cz/image/catalog/dva%20slova%20&%20x.jpg",
+            )],
+        );
+        // a Czech shop has no IČ DPH, or leaves it empty
+        shop.run("UPDATE oc_order SET store_url = '', payment_custom_field = '{\"4\":\"CZ12345678\"}'")
+            .await;
+        says(
+            &shop.orders(&variant).await["1"],
+            &[("vatId", "CZ12345678"), ("taxId", "")],
+        );
+        says(&shop.items(&variant, &["1"]).await[0], &[("image", "")]);
+        shop.close().await;
+    }
+}
+
+#[tokio::test]
+async fn opencart_4_finds_the_payment_of_orders_that_an_upgrade_left_behind() {
+    let mut shop = Shop::open("opencart4").await;
+    let variant = shop.variant(&expanded("opencart4", "")).await;
+    // OpenCart's upgrade to 4.0.2 writes name and code into another column than it reads
+    shop.run("UPDATE oc_order SET payment_method = 'Převod', payment_custom_field = '{\"name\":\"Převod\",\"code\":\"bank_transfer\"}'")
+        .await;
+    says(
+        &shop.orders(&variant).await["1"],
+        &[("_payment", "bank_transfer"), ("paid", "0")],
+    );
+    assert_eq!(
+        shop.list(&variant.queries.payments).await,
+        ["bank_transfer|Převod|bank_transfer"]
+    );
+    shop.run("UPDATE oc_order SET payment_method = '{\"code\":null,\"name\":null}', shipping_method = 'null', payment_custom_field = ''")
+        .await;
+    says(
+        &shop.orders(&variant).await["1"],
+        &[("_payment", ""), ("_shipping", "")],
+    );
+    assert!(shop.list(&variant.queries.payments).await.is_empty());
+    // 4.0.0 and 4.0.1 have columns; where a module writes JSON all the same, it is read
+    shop.run("ALTER TABLE oc_order ADD payment_code varchar(128) NOT NULL DEFAULT '', ADD shipping_code varchar(128) NOT NULL DEFAULT ''")
+        .await;
+    shop.run("UPDATE oc_order SET payment_method = '{\"name\":\"Dobírka\",\"code\":\"cod.cod\"}', shipping_method = 'Kurýr', shipping_code = 'flat.flat'")
+        .await;
+    let variant = shop.variant(&expanded("opencart4", "")).await;
+    assert_eq!(variant.facts, ["packeta", "codes"]);
+    says(
+        &shop.orders(&variant).await["1"],
+        &[("_payment", "cod.cod"), ("_shipping", "flat.flat"), ("paid", "0")],
+    );
+    assert_eq!(
+        shop.list(&variant.queries.payments).await,
+        ["cod.cod|Dobírka|cash_on_delivery"]
+    );
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn prestashop_knows_packs_and_odd_units_and_loses_no_name() {
+    let mut shop = Shop::open("prestashop").await;
+    let variant = shop.variant(&expanded("prestashop", "")).await;
+    shop.run("UPDATE ps_configuration SET value = ' dkg ' WHERE name = 'PS_WEIGHT_UNIT'")
+        .await;
+    shop.run(
+        "INSERT INTO ps_product (id_product, cache_is_pack, date_add, date_upd) VALUES (7, 1, NOW(), NOW())",
+    )
+    .await;
+    shop.run("UPDATE ps_order_detail SET product_name = 'Deska 10 : 20 - Rozměr : 10', product_weight = 25 WHERE id_order_detail = 1")
+        .await;
+    says(
+        &shop.items(&variant, &["10"]).await[0],
+        &[
+            ("itemType", "product-set"),
+            ("name", "Deska 10 : 20 - Rozměr : 10"),
+            ("variantName", ""),
+            ("weight", "0.25"),
+        ],
+    );
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn prestashop_gives_back_no_more_than_was_paid() {
     let mut shop = Shop::open("prestashop").await;
     let variant = shop.variant(&expanded("prestashop", "")).await;

@@ -315,6 +315,7 @@ CREATE TABLE `ps_product` (
   `weight` decimal(20,6) NOT NULL DEFAULT 0.000000,
   `active` tinyint(1) unsigned NOT NULL DEFAULT 0,
   `condition` enum('new','used','refurbished') NOT NULL DEFAULT 'new',
+  `cache_is_pack` tinyint(1) NOT NULL DEFAULT 0,
   `is_virtual` tinyint(1) NOT NULL DEFAULT 0,
   `date_add` datetime NOT NULL,
   `date_upd` datetime NOT NULL,
