@@ -52,6 +52,17 @@ const FILES: &[(&str, [&str; 6])] = &[
         ],
     ),
     (
+        "config/settings.inc.php",
+        [
+            "_DB_SERVER_",
+            "",
+            "_DB_NAME_",
+            "_DB_USER_",
+            "_DB_PASSWD_",
+            "_DB_PREFIX_",
+        ],
+    ),
+    (
         "app/etc/env.php",
         ["host", "port", "dbname", "username", "password", "table_prefix"],
     ),
@@ -148,7 +159,7 @@ fn place(text: &str) -> (String, Option<u16>, Option<PathBuf>) {
     (host, rest.parse().ok(), None)
 }
 
-/// The text after `KEY =>`, `'KEY',` or `$KEY =`; the last one counts, as in PHP.
+/// The text after `KEY =>`, `'KEY',` or `$KEY =`, where null is empty text; the last one counts, as in PHP.
 fn value(words: &[Word], key: &str) -> Option<String> {
     if key.is_empty() {
         return None;
@@ -162,6 +173,12 @@ fn value(words: &[Word], key: &str) -> Option<String> {
                 if name == key && matches!(end, Word::Sign(',' | ')' | ';' | ']')) =>
             {
                 Some(text.clone())
+            }
+            [Word::Text(name), Word::Arrow | Word::Sign(','), Word::Name(null), _]
+            | [Word::Name(name), Word::Sign('='), Word::Name(null), _]
+                if name == key && null.eq_ignore_ascii_case("null") =>
+            {
+                Some(String::new())
             }
             _ => None,
         })
@@ -297,6 +314,20 @@ mod tests {
         )
         .unwrap();
         assert_eq!(facts(&presta), "u@127.0.0.1:None/ps ps_ -");
+        let empty = shop(
+            "app/config/parameters.php",
+            "<?php return ['parameters' => ['database_host' => 'localhost', 'database_port' => NULL, 'database_name' => 'ps',\n\
+             'database_user' => 'u', 'database_password' => null, 'database_prefix' => 'ps_']];",
+        )
+        .unwrap();
+        assert_eq!(facts(&empty), "u@localhost:None/ps ps_ -");
+        let older = shop(
+            "config/settings.inc.php",
+            "<?php\ndefine('_DB_SERVER_', 'localhost:3307');\ndefine('_DB_NAME_', 'ps'); define('_DB_USER_', 'u');\n\
+             define('_DB_PASSWD_', 'p\"$'); define('_DB_PREFIX_', 'x_'); define('_MYSQL_ENGINE_', 'InnoDB');",
+        )
+        .unwrap();
+        assert_eq!(facts(&older), "u@localhost:Some(3307)/ps x_ p\"$");
         let cart = shop(
             "config.php",
             "<?php define('DB_HOSTNAME', 'localhost'); define('DB_USERNAME', 'u'); define('DB_PASSWORD', 'p'); define('DB_DATABASE', 'oc'); \

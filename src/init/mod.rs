@@ -113,7 +113,10 @@ pub fn recognise(tables: &Tables) -> Vec<Shop> {
                 |name: &str, column: &str| of(name).is_some_and(|all| all.iter().any(|c| c.name == column));
             let preset = match *system {
                 "woocommerce" if of("wc_orders").is_none() => "woocommerce-legacy",
-                "opencart" if has("order", "payment_code") => "opencart3",
+                // 4.0.0 and 4.0.1 still have the columns of 3
+                "opencart" if has("order", "payment_code") && !has("order_product", "master_id") => {
+                    "opencart3"
+                }
                 "opencart" => "opencart4",
                 other => other,
             };
@@ -255,6 +258,7 @@ mod tests {
         ];
         assert_eq!(found(&cart, &["payment_code"]), one("opencart3", ""));
         assert_eq!(found(&cart, &["payment_method"]), one("opencart4", ""));
+        assert_eq!(found(&cart, &["payment_code", "master_id"]), one("opencart4", ""));
         let magento = [
             "m_sales_order",
             "m_sales_order_item",
