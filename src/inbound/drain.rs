@@ -10,6 +10,7 @@ use crate::brani::{Error, PageRequest, time};
 use crate::context::{Context, PassError};
 use crate::ledger::cursors::{self, name};
 use crate::ledger::inbox::{self, Event};
+use crate::ledger::orders;
 use crate::trouble::Weight;
 use crate::types::WebhookId;
 use jiff::{SignedDuration, Timestamp};
@@ -403,7 +404,12 @@ impl Drain {
                         event.state = "seen".into();
                         event.text = None;
                     }
-                    if inbox::insert(connection, &event, now)? {
+                    // The listing goes back before the newest event: of a forgotten order nothing is taken in again.
+                    let forgotten = match &event.code {
+                        Some(code) => orders::is_buried(connection, code)?,
+                        None => false,
+                    };
+                    if !forgotten && inbox::insert(connection, &event, now)? {
                         new += 1;
                         if tracks
                             && matches!(event.kind.as_str(), "package_number" | "balic_packed")

@@ -323,6 +323,33 @@ async fn orders_are_resent_deleted_ignored_and_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_forgotten_order_no_event_is_taken_in_again() {
+    let merchant = sent(Shop::sqlite(), 2).await;
+    let daemon = merchant.run();
+    until("registered", || daemon.told("webhook.registered") == 2);
+    assert_eq!(daemon.stop().0, 0);
+    merchant.brani.add_event(NewEvent::status(&code(1), -1));
+    merchant.brani.add_event(NewEvent::package(&code(1), "Z1"));
+    merchant.once().exits(0);
+    assert_eq!(merchant.shop.get(1, "state"), "packed");
+    merchant.shop.change(1, "state = 'shipped', tracking = NULL");
+    merchant.once().exits(0);
+
+    merchant.tell(&["forget", &code(1)]).exits(0);
+    // The listing is read from before its newest event on: it has those of the forgotten order, too.
+    merchant.brani.add_event(NewEvent::package(&code(2), "Z2"));
+    merchant.once().exits(0);
+    assert_eq!(merchant.shop.get(2, "tracking"), "Z2");
+    assert_eq!(merchant.shop.get(1, "state"), "shipped");
+    assert_eq!(merchant.shop.get(1, "tracking"), "NULL");
+    let listed = merchant
+        .tell(&["events", "list", "--order", &code(1), "--json"])
+        .exits(0)
+        .json();
+    assert_eq!(listed, serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stuck_event_is_shown_retried_and_dropped() {
     let mut merchant = sent(Shop::sqlite(), 3).await;
     let daemon = merchant.run();
