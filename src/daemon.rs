@@ -38,11 +38,19 @@ pub enum DaemonError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The ledger belongs elsewhere: exit code 78.
-    #[error("{0}\nhint: if that is meant, run `brani-sync ledger accept`")]
+    #[error("{0}")]
     Foreign(String),
     /// The receiver's or the admin page's address cannot be listened on.
+    #[error("{text}")]
+    Listen {
+        /// Which, and why.
+        text: String,
+        /// The machine may have the address in a moment: it starts, or its network does.
+        may_come: bool,
+    },
+    /// A schedule that cannot be read.
     #[error("{0}")]
-    Listen(String),
+    Schedule(String),
     /// A task ended or panicked.
     #[error(
         "the task `{0}` ended unexpectedly; this is a fault of brani-sync, please report it with the log"
@@ -767,7 +775,7 @@ pub struct Asks {
     pub reload: CancellationToken,
 }
 
-/// Runs until told to stop or to reload.
+/// Runs until told to stop or to reload; `ready` is called when the doors are open and the loops run.
 ///
 /// # Errors
 /// See [`DaemonError`].
@@ -777,6 +785,7 @@ pub async fn run(
     config: &Config,
     asks: &Asks,
     watchdog: Option<Duration>,
+    ready: impl FnOnce(),
 ) -> Result<End, DaemonError> {
     let receiver = bind_receiver(config).await?;
     let admin = bind_admin(config).await?;
@@ -816,10 +825,7 @@ pub async fn run(
     loops.add("alert", move |stop| {
         Box::pin(async move { alert.run(stop).await })
     });
-    let (heart, pulse) = (context.clone(), loops.pulse.clone());
-    loops.add("heartbeat", move |stop| {
-        Box::pin(heartbeat(heart, pulse, watchdog, stop))
-    });
+    let heart = heartbeat(context.clone(), loops.pulse.clone(), watchdog);
     // A missed trigger costs delay: everything is looked at once at the start.
     for bell in [
         &context.bells.eshop_info,
@@ -830,22 +836,34 @@ pub async fn run(
         bell.ring();
     }
     context.bells.apply.ring();
-    let ended = tokio::select! {
-        () = asks.stop.cancelled() => Ok(End::Stopped),
-        () = asks.reload.cancelled() => Ok(End::Reload),
-        error = loops.failure() => Err(error),
+    ready();
+    let life = async {
+        let ended = tokio::select! {
+            () = asks.stop.cancelled() => Ok(End::Stopped),
+            () = asks.reload.cancelled() => Ok(End::Reload),
+            error = loops.failure() => Err(error),
+        };
+        let clean = loops.stop().await;
+        match ended {
+            // Who is told to stop while the old settings' loops end does not begin with the new ones.
+            Ok(_) if asks.stop.is_cancelled() => match clean {
+                true => Ok(End::Stopped),
+                false => Err(DaemonError::Task("stopping".into())),
+            },
+            ended => ended,
+        }
     };
-    let clean = loops.stop().await;
-    match ended {
-        Ok(End::Stopped) if !clean => Err(DaemonError::Task("stopping".into())),
-        ended => ended,
+    // It beats until the last loop has ended: requests in flight may take their time, at a reload, too.
+    tokio::select! {
+        ended = life => ended,
+        never = heart => match never {},
     }
 }
 
 /// Whether the doors of a new configuration can be opened beside those of the old one.
 ///
 /// # Errors
-/// [`DaemonError::Listen`].
+/// [`DaemonError::Listen`], where an address cannot be listened on.
 pub async fn try_doors(old: &Config, new: &Config) -> Result<(), DaemonError> {
     let moved = old.webhooks.public_url.is_none() || old.webhooks.listen != new.webhooks.listen;
     if moved {
@@ -864,7 +882,10 @@ async fn bind_receiver(config: &Config) -> Result<Option<Receiver>, DaemonError>
     };
     let receiver = Receiver::bind(listen)
         .await
-        .map_err(|error| DaemonError::Listen(format!("`webhooks.listen`: {error}")))?;
+        .map_err(|error| DaemonError::Listen {
+            text: format!("`webhooks.listen`: {error}"),
+            may_come: error.0.may_come(),
+        })?;
     Ok(Some(receiver))
 }
 
@@ -873,9 +894,10 @@ async fn bind_admin(config: &Config) -> Result<Option<admin::Admin>, DaemonError
         return Ok(None);
     };
     let admin = admin::Admin::bind(config).await;
-    Ok(Some(
-        admin.map_err(|error| DaemonError::Listen(error.to_string()))?,
-    ))
+    Ok(Some(admin.map_err(|error| DaemonError::Listen {
+        text: error.to_string(),
+        may_come: error.0.may_come(),
+    })?))
 }
 
 fn schedules(config: &Config, context: &Context) -> Result<Vec<(Schedule, Bell)>, DaemonError> {
@@ -897,53 +919,45 @@ fn schedules(config: &Config, context: &Context) -> Result<Vec<(Schedule, Bell)>
             continue;
         }
         let schedule = Schedule::parse(text, zone)
-            .map_err(|error| DaemonError::Listen(format!("`schedule.{key}`: {error}")))?;
+            .map_err(|error| DaemonError::Schedule(format!("`schedule.{key}`: {error}")))?;
         schedules.push((schedule, bell.clone()));
     }
     Ok(schedules)
 }
 
 /// Says once an hour that all is well, feeds the watchdog while the loops turn, and keeps systemd's status line.
-async fn heartbeat(context: Context, pulse: Pulse, watchdog: Option<Duration>, stop: CancellationToken) {
+async fn heartbeat(context: Context, pulse: Pulse, watchdog: Option<Duration>) -> std::convert::Infallible {
     let step = watchdog.map_or(Duration::from_secs(20), |limit| {
         (limit / 3).min(Duration::from_secs(20))
     });
     let mut told = Instant::now();
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(step) => {}
-        }
         if pulse.beats() {
             notify(|| sd_notify::notify(&[sd_notify::NotifyState::Watchdog])).await;
         }
-        let Ok((totals, stuck, polled)) = facts(&context).await else {
-            continue;
-        };
-        let [waiting, sent, parked, _] = totals;
-        let age = polled
-            .map(|at| context.now().duration_since(at))
-            .unwrap_or(SignedDuration::ZERO)
-            .as_secs();
-        let last = polled.map_or_else(
-            || "no good poll yet".to_owned(),
-            |_| format!("last good poll {age} s ago"),
-        );
-        let line = format!("{last}; {waiting} waiting, {sent} sent, {parked} parked, {stuck} stuck");
-        let status = line.clone();
-        notify(move || sd_notify::notify(&[sd_notify::NotifyState::Status(&status)])).await;
-        if told.elapsed() >= HEARTBEAT {
-            told = Instant::now();
-            tracing::info!(
-                event = "heartbeat",
-                waiting,
-                sent,
-                parked,
-                stuck,
-                poll_age_s = age,
-                "All loops turn: {line}"
-            );
+        if let Ok(facts) = facts(&context).await {
+            let (line, age) = facts.line(context.now());
+            let status = with_trouble(&line, &context.troubles.list());
+            notify(move || sd_notify::notify(&[sd_notify::NotifyState::Status(&status)])).await;
+            if told.elapsed() >= HEARTBEAT {
+                told = Instant::now();
+                let Facts {
+                    totals: [waiting, sent, parked, _],
+                    stuck,
+                    ..
+                } = facts;
+                tracing::info!(
+                    event = "heartbeat",
+                    waiting,
+                    sent,
+                    parked,
+                    stuck,
+                    poll_age_s = age,
+                    "All loops turn: {line}"
+                );
+            }
         }
+        tokio::time::sleep(step).await;
     }
 }
 
@@ -952,17 +966,63 @@ async fn notify<E: Send + 'static>(tell: impl FnOnce() -> Result<(), E> + Send +
     let _ = tokio::task::spawn_blocking(tell).await;
 }
 
-async fn facts(context: &Context) -> Result<([i64; 4], i64, Option<Timestamp>), LedgerError> {
+/// What one line says of how it is.
+struct Facts {
+    totals: [i64; 4],
+    stuck: i64,
+    polled: Option<Timestamp>,
+}
+
+impl Facts {
+    /// The line, and how many seconds ago the last good poll was.
+    fn line(&self, now: Timestamp) -> (String, i64) {
+        let [waiting, sent, parked, _] = self.totals;
+        let age = self
+            .polled
+            .map_or(SignedDuration::ZERO, |at| now.duration_since(at))
+            .as_secs();
+        let last = match self.polled {
+            Some(_) => format!("last good poll {age} s ago"),
+            None => "no good poll yet".to_owned(),
+        };
+        let stuck = self.stuck;
+        let line = format!("{last}; {waiting} waiting, {sent} sent, {parked} parked, {stuck} stuck");
+        (line, age)
+    }
+}
+
+/// The line, and what has been wrong the longest.
+fn with_trouble(line: &str, troubles: &[(String, String, Timestamp)]) -> String {
+    let Some((_, text, _)) = troubles.iter().min_by_key(|(_, _, since)| *since) else {
+        return line.to_owned();
+    };
+    let text: String = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(200)
+        .collect();
+    let more = match troubles.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    format!("{line}; {text}{more}")
+}
+
+async fn facts(context: &Context) -> Result<Facts, LedgerError> {
     context
         .ledger
         .read(|connection| {
-            let totals = orders::totals(connection)?;
             let stuck = inbox::totals(connection)?
                 .into_iter()
                 .find(|(state, _)| state == "stuck")
                 .map_or(0, |(_, count)| count);
-            let polled = cursors::get_time(connection, cursors::name::LAST_POLL)?;
-            Ok((totals, stuck, polled))
+            Ok(Facts {
+                totals: orders::totals(connection)?,
+                stuck,
+                polled: cursors::get_time(connection, cursors::name::LAST_POLL)?,
+            })
         })
         .await
 }

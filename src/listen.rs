@@ -74,6 +74,13 @@ pub enum ListenError {
     },
 }
 
+impl ListenError {
+    /// The address is none of this machine's yet: it may be in a moment, when the network is up.
+    pub fn may_come(&self) -> bool {
+        matches!(self, Self::Refused { source, .. } if source.kind() == std::io::ErrorKind::AddrNotAvailable)
+    }
+}
+
 /// An open door.
 #[derive(Debug)]
 pub struct Listener {

@@ -1,11 +1,14 @@
 //! The log: text for people, native journal fields under systemd, JSON on request.
 //!
 //! Every line has a stable `event=` name (`docs/log-events.md`). Under systemd no time is printed: the journal has
-//! one. Nothing here decides what is said.
+//! one, and it knows how bad each line is. Nothing here decides what is said.
 
 use crate::config::LogFormat;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use tracing::{Level, Metadata};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -17,8 +20,8 @@ pub fn under_systemd() -> bool {
         .is_ok_and(|found| named == format!("{}:{}", found.st_dev, found.st_ino))
 }
 
-/// Starts the log; a second start is ignored (a test starts none).
-pub fn start(format: LogFormat, level: &str) {
+/// Starts the log of a shop; a second start is ignored (a test starts none).
+pub fn start(format: LogFormat, level: &str, shop: &str) {
     let filter = if level.contains('=') || level.contains(',') {
         EnvFilter::try_new(level)
     } else {
@@ -26,20 +29,76 @@ pub fn start(format: LogFormat, level: &str) {
         EnvFilter::try_new(format!("warn,brani_sync={level},tokio_cron_scheduler=error"))
     };
     let registry = tracing_subscriber::registry().with(filter.unwrap_or_else(|_| EnvFilter::new("info")));
+    let systemd = under_systemd();
     let plain = || {
         tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
+            .with_writer(Stderr { marked: systemd })
             .with_target(false)
     };
     let _ = match format {
         LogFormat::Json => registry.with(plain().json().flatten_event(true)).try_init(),
-        LogFormat::Auto if under_systemd() => match tracing_journald::layer() {
-            Ok(journal) => registry.with(journal.with_field_prefix(None)).try_init(),
+        LogFormat::Auto if systemd => match tracing_journald::layer() {
+            Ok(journal) => registry
+                .with(
+                    journal
+                        .with_field_prefix(None)
+                        .with_custom_fields([("SHOP", shop)])
+                        .with_priority_mappings(PriorityMappings {
+                            info: Priority::Informational,
+                            debug: Priority::Debug,
+                            ..PriorityMappings::new()
+                        }),
+                )
+                .try_init(),
             Err(_) => registry.with(plain().with_ansi(false).without_time()).try_init(),
         },
-        _ if under_systemd() => registry.with(plain().with_ansi(false).without_time()).try_init(),
+        _ if systemd => registry.with(plain().with_ansi(false).without_time()).try_init(),
         _ => registry
             .with(plain().with_ansi(std::io::stderr().is_terminal()))
             .try_init(),
     };
+}
+
+/// Standard error; marked, each line says how bad it is as the journal reads it.
+struct Stderr {
+    marked: bool,
+}
+
+impl MakeWriter<'_> for Stderr {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        Line { mark: "" }
+    }
+
+    fn make_writer_for(&self, meta: &Metadata<'_>) -> Line {
+        let mark = match *meta.level() {
+            _ if !self.marked => "",
+            Level::ERROR => "<3>",
+            Level::WARN => "<4>",
+            Level::INFO => "<6>",
+            _ => "<7>",
+        };
+        Line { mark }
+    }
+}
+
+struct Line {
+    mark: &'static str,
+}
+
+impl Write for Line {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        let mut marked = Vec::with_capacity(text.len() + 8);
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            marked.extend_from_slice(self.mark.as_bytes());
+            marked.extend_from_slice(line);
+        }
+        std::io::stderr().lock().write_all(&marked)?;
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().lock().flush()
+    }
 }

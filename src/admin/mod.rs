@@ -44,7 +44,7 @@ const TICKS_MAX: usize = 25_000;
 /// Why there is no admin page.
 #[derive(Debug, thiserror::Error)]
 #[error("`admin.listen`: {0}")]
-pub struct AdminError(#[from] ListenError);
+pub struct AdminError(#[from] pub ListenError);
 
 /// An open door for people who look after the daemon.
 #[derive(Debug)]

@@ -506,9 +506,9 @@ impl Writer<'_> {
             &format!("Wrote `{}`", self.output.display()),
             &serde_json::json!({"wrote": self.output}),
         );
-        let named = format!("--config {}", self.output.display());
+        let command = crate::config::command(self.output);
         out.note(&format!(
-            "Next: read it, then `brani-sync {named} secret set brani-token` and `brani-sync {named} check`"
+            "Next: read it, then `{command} secret set brani-token` and `{command} check`"
         ));
         Ok(0)
     }

@@ -352,5 +352,5 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
 
 /// Starts the log as the configuration says.
 fn start_log(loaded: &Loaded) {
-    log::start(loaded.config.log.format, &loaded.config.log.level);
+    log::start(loaded.config.log.format, &loaded.config.log.level, &loaded.name);
 }

@@ -19,7 +19,7 @@ pub(super) fn once(shell: &Shell, dry_run: bool, sweep: bool, quiet: bool) -> Re
     let loaded = shell.load()?;
     if quiet {
         // Cron makes a mail of every line.
-        crate::log::start(loaded.config.log.format, "warn");
+        crate::log::start(loaded.config.log.format, "warn", &loaded.name);
     } else {
         start_log(&loaded);
     }
@@ -47,7 +47,7 @@ async fn cycle(
     let reports = loops.reports.get();
     if let Some(fatal) = loops.take_fatal() {
         loops.stop().await;
-        return Err(super::run::failure(fatal));
+        return Err(super::run::failure(loaded, fatal));
     }
     loops.stop().await;
     let [waiting, sent, parked, _] = ledger.read(orders::totals).await?;

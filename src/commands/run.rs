@@ -2,8 +2,9 @@
 
 use super::{Failure, Shell, start_log};
 use crate::assemble;
-use crate::config::{Loaded, LogFormat};
+use crate::config::{self, Loaded, LogFormat};
 use crate::daemon::{self, Asks, DaemonError, End};
+use crate::eshop_info::refresh::belongs_elsewhere;
 use crate::ledger::Ledger;
 use crate::ledger::cursors;
 use crate::log;
@@ -22,7 +23,7 @@ pub(super) fn run(shell: &Shell, dry_run: bool) -> Result<u8, Failure> {
         let journal = log::under_systemd();
         if journal {
             // Where the configuration could not be read nobody has started the log yet.
-            log::start(LogFormat::Auto, "info");
+            log::start(LogFormat::Auto, "info", &config::stem(&shell.path()));
         }
         tracing::error!(event = "daemon.failed", code = failure.code, "{failure}");
         if journal {
@@ -52,6 +53,9 @@ async fn live(shell: &Shell, mut loaded: Loaded, dry_run: bool) -> Result<u8, Fa
     let watchdog = sd_notify::watchdog_enabled();
     let mut signals = Signals::new()?;
     let mut first = true;
+    if !dry_run {
+        belongs(&loaded, &ledger).await?;
+    }
     loop {
         let parts = assemble::parts(&loaded, ledger.clone(), dry_run, true)?;
         let bells = parts.context.bells.clone();
@@ -59,22 +63,22 @@ async fn live(shell: &Shell, mut loaded: Loaded, dry_run: bool) -> Result<u8, Fa
             stop: CancellationToken::new(),
             reload: CancellationToken::new(),
         };
-        let _ = sd_notify::notify(&[NotifyState::Ready]);
-        if first {
-            tracing::info!(
-                event = "daemon.started",
-                version = env!("CARGO_PKG_VERSION"),
-                shop = %loaded.name,
-                ledger = %path.display(),
-                dry_run,
-                "brani-sync runs for shop `{}`",
-                loaded.name
-            );
-        }
-        first = false;
         let mut new_config = None;
         let (config, shop_name) = (loaded.config.clone(), loaded.name.clone());
-        let running = daemon::run(parts, &shop_name, &config, &asks, watchdog);
+        let ready = || {
+            let _ = sd_notify::notify(&[NotifyState::Ready]);
+            if std::mem::take(&mut first) {
+                tracing::info!(
+                    event = "daemon.started",
+                    version = env!("CARGO_PKG_VERSION"),
+                    shop = %shop_name,
+                    ledger = %path.display(),
+                    dry_run,
+                    "brani-sync runs for shop `{shop_name}`"
+                );
+            }
+        };
+        let running = daemon::run(parts, &shop_name, &config, &asks, watchdog, ready);
         tokio::pin!(running);
         let ended = loop {
             tokio::select! {
@@ -121,18 +125,40 @@ async fn live(shell: &Shell, mut loaded: Loaded, dry_run: bool) -> Result<u8, Fa
                 tracing::info!(event = "daemon.reloaded", "The new configuration is in use");
                 answer(&ledger, "taken").await;
             }
-            Err(error) => return Err(failure(error)),
+            Err(error) => return Err(failure(&loaded, error)),
         }
     }
 }
 
-pub(super) fn failure(error: DaemonError) -> Failure {
+pub(super) fn failure(loaded: &Loaded, error: DaemonError) -> Failure {
+    let text = error.to_string();
     match error {
         DaemonError::Ledger(error) => error.into(),
-        DaemonError::Foreign(_) => Failure::new(78, error.to_string()),
-        DaemonError::Listen(_) => Failure::new(78, error.to_string())
-            .hint("choose a free address in `webhooks.listen` or `admin.listen`"),
-        DaemonError::Task(_) => Failure::new(1, error.to_string()),
+        DaemonError::Foreign(_) => Failure::new(78, text).hint(format!(
+            "if that is meant, run `{} ledger accept`",
+            config::command(&loaded.path)
+        )),
+        // systemd tries that again: a machine may start before its network.
+        DaemonError::Listen { may_come: true, .. } => Failure::new(1, text).hint(
+            "this machine has no such address now (`ip address`): bring its network up, or choose another in `webhooks.listen` or `admin.listen`",
+        ),
+        DaemonError::Listen { .. } => {
+            Failure::new(78, text).hint("choose a free address in `webhooks.listen` or `admin.listen`")
+        }
+        DaemonError::Schedule(_) => Failure::new(78, text),
+        DaemonError::Task(_) => Failure::new(1, text),
+    }
+}
+
+/// A ledger that is known to be another shop's is not worked with.
+async fn belongs(loaded: &Loaded, ledger: &Ledger) -> Result<(), Failure> {
+    let mine = assemble::identity(loaded);
+    match ledger
+        .read(move |connection| belongs_elsewhere(connection, &mine))
+        .await?
+    {
+        Some(foreign) => Err(failure(loaded, DaemonError::Foreign(foreign))),
+        None => Ok(()),
     }
 }
 
@@ -150,7 +176,10 @@ async fn reread(shell: &Shell, old: &Loaded, ledger: &Ledger, dry_run: bool) -> 
     // A door that does not open would end the daemon once the old one is shut.
     daemon::try_doors(&old.config, &new.config)
         .await
-        .map_err(failure)?;
+        .map_err(|error| failure(&new, error))?;
+    if !dry_run {
+        belongs(&new, ledger).await?;
+    }
     Ok(new)
 }
 

@@ -205,6 +205,18 @@ pub fn path_of_name(name: &str) -> PathBuf {
     Path::new(SERVICES).join(format!("{name}.toml"))
 }
 
+/// How the command is typed that means this file.
+pub(crate) fn command(path: &Path) -> String {
+    let name = stem(path);
+    if path != path_of_name(&name) {
+        return format!("brani-sync --config {}", path.display());
+    }
+    match name.as_str() {
+        "brani-sync" => name,
+        _ => format!("brani-sync -n {name}"),
+    }
+}
+
 /// A file's name without its ending.
 pub(crate) fn stem(path: &Path) -> String {
     path.file_stem().map_or_else(
@@ -777,6 +789,23 @@ fn anchor_paths(config: &mut Config, folder: &Path) {
     for (_, handler) in config.writeback.handlers_mut() {
         if let Some(path) = &mut handler.jsonl {
             *path = folder.join(&*path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+    use std::path::Path;
+
+    #[test]
+    fn a_command_is_named_as_it_is_typed_for_that_shop() {
+        for (path, typed) in [
+            ("/etc/brani-sync/brani-sync.toml", "brani-sync"),
+            ("/etc/brani-sync/kvetiny.toml", "brani-sync -n kvetiny"),
+            ("shop.toml", "brani-sync --config shop.toml"),
+        ] {
+            assert_eq!(command(Path::new(path)), typed);
         }
     }
 }

@@ -15,6 +15,7 @@ mod secrets;
 mod shape;
 
 pub use load::{DEFAULTS, Loaded, load, path_of_name};
+pub(crate) use load::{command, stem};
 pub use problem::{ConfigErrors, Problem, render_warnings};
 pub use secrets::{SecretError, Secrets};
 

@@ -1,7 +1,7 @@
 //! Finding secrets: systemd's credentials, files, the environment. What is found leaves this room as [`Secret`]
 //! only; the errors name the secret and the places looked at, never its value.
 
-use super::load::stem;
+use super::load::{command, stem};
 use super::secret::{Secret, SecretRef};
 use std::collections::HashMap;
 use std::fmt;
@@ -16,6 +16,7 @@ pub struct Secrets {
     folder: PathBuf,
     credentials: Option<PathBuf>,
     environment: HashMap<String, String>,
+    command: String,
     /// Looked at before this process gave up the right to read them.
     remembered: Arc<Mutex<HashMap<String, Result<Secret, SecretError>>>>,
 }
@@ -41,6 +42,8 @@ pub struct SecretError {
     /// `is missing`, `is empty`, or the system's words.
     pub reason: String,
     kind: Kind,
+    /// The command that means this configuration.
+    command: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,16 +79,14 @@ impl SecretError {
 
     /// What to do.
     pub fn hint(&self) -> String {
+        let set = format!("{} secret set", self.command);
         match self.kind {
-            Kind::Credential => format!("store it: brani-sync secret set {}", self.name),
-            Kind::File => "write the secret into this file, readable by the service's user only, \
-                 or keep it as a credential: brani-sync secret set NAME"
-                .to_owned(),
-            Kind::Variable => format!(
-                "set {}, or keep it as a credential: brani-sync secret set NAME",
-                self.name
+            Kind::Credential => format!("store it: {set} {}", self.name),
+            Kind::File => format!(
+                "write the secret into this file, readable by the service's user only, or keep it as a credential: {set} NAME"
             ),
-            Kind::Plain => "write it, or keep it as a credential: brani-sync secret set NAME".to_owned(),
+            Kind::Variable => format!("set {}, or keep it as a credential: {set} NAME", self.name),
+            Kind::Plain => format!("write it, or keep it as a credential: {set} NAME"),
         }
     }
 }
@@ -104,6 +105,7 @@ impl Secrets {
             config_folder: folder,
             credentials,
             environment,
+            command: command(config),
             remembered: Arc::default(),
         }
     }
@@ -201,6 +203,7 @@ impl Secrets {
             places: self.places(reference),
             reason,
             kind,
+            command: self.command.clone(),
         }
     }
 }

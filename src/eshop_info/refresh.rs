@@ -6,6 +6,7 @@ use super::merge;
 use crate::brani::model::EshopInfo;
 use crate::config;
 use crate::context::{Context, PassError};
+use crate::ledger::LedgerError;
 use crate::ledger::cursors::{self, name};
 use crate::mapping::dictionaries::Dictionaries;
 use crate::mapping::{Mapping, Settings};
@@ -211,14 +212,9 @@ impl Refresh {
                 })
                 .await?
         };
-        let Some(was) = was.filter(|was| !same(was, &mine)) else {
+        let Some(foreign) = was.and_then(|was| difference(&was, &mine)) else {
             return Ok(());
         };
-        let foreign = Foreign {
-            was: shown(&was),
-            is: shown(&mine),
-        }
-        .to_string();
         *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = Some(foreign.clone());
         Err(PassError::NotYet(foreign))
     }
@@ -252,6 +248,27 @@ impl Refresh {
         }
         Ok(true)
     }
+}
+
+/// What to say where a ledger belongs to somebody else than this identity.
+///
+/// # Errors
+/// SQLite's.
+pub fn belongs_elsewhere(
+    connection: &rusqlite::Connection,
+    mine: &Identity,
+) -> Result<Option<String>, LedgerError> {
+    let was = cursors::get(connection, name::IDENTITY)?
+        .and_then(|text| serde_json::from_str::<Identity>(&text).ok());
+    Ok(was.and_then(|was| difference(&was, mine)))
+}
+
+fn difference(was: &Identity, is: &Identity) -> Option<String> {
+    let foreign = Foreign {
+        was: shown(was),
+        is: shown(is),
+    };
+    (!same(was, is)).then(|| foreign.to_string())
 }
 
 fn same(a: &Identity, b: &Identity) -> bool {

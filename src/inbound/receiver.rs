@@ -27,7 +27,7 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(5);
 /// Why there is no receiver.
 #[derive(Debug, thiserror::Error)]
 #[error("`webhooks.listen`: {0}")]
-pub struct ReceiverError(#[from] ListenError);
+pub struct ReceiverError(#[from] pub ListenError);
 
 /// An open door for pushes.
 #[derive(Debug)]

@@ -657,6 +657,35 @@ async fn every_command_answers_in_json_where_that_is_asked_for() {
     says(&["adopt", "--dry-run"], "orders");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_of_text_and_of_json_say_to_the_journal_how_bad_they_are() {
+    use std::os::unix::fs::MetadataExt;
+    for format in ["json", "text"] {
+        let mut merchant = Merchant::new(Shop::sqlite()).await;
+        merchant.edit("format = \"json\"", &format!("format = \"{format}\""));
+        merchant.shop.add(&Sale::new(1));
+        merchant.shop.add(&Sale::new(2).shipping("posel"));
+        let log = fs::File::create(merchant.path("log")).expect("a log");
+        let named = log.metadata().expect("its number");
+        let stream = format!("{}:{}", named.dev(), named.ino());
+        let daemon = merchant.start_in(&["run"], &[("JOURNAL_STREAM", &stream)]);
+        until("one is sent, the other parked", || {
+            let log = merchant.log();
+            log.contains("send.pass") && log.contains("order.parked")
+        });
+        assert_eq!(daemon.stop().0, 0);
+        let log = merchant.log();
+        for line in log.lines() {
+            let mark = match () {
+                () if line.contains("order.parked") => "<4>",
+                () if line.contains("daemon.st") || line.contains("send.pass") => "<6>",
+                () => "<",
+            };
+            assert!(line.starts_with(mark), "{line}");
+        }
+    }
+}
+
 #[test]
 fn what_a_command_complains_of_is_an_error_in_the_journal_too() {
     use std::os::unix::fs::MetadataExt;

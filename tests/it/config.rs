@@ -347,9 +347,12 @@ fn secrets_are_found_and_missing_ones_name_the_command() {
     let desk = Desk::new();
     let loaded = desk.load(GOOD).unwrap();
     let (problems, _) = loaded.check_secrets();
-    assert!(
-        problems[0].hint.contains("brani-sync secret set brani-token"),
-        "{problems:?}"
+    assert_eq!(
+        problems[0].hint,
+        format!(
+            "store it: brani-sync --config {} secret set brani-token",
+            loaded.path.display()
+        )
     );
     let file = desk.write("shop.secrets/brani-token", "abc\n");
     assert!(loaded.check_secrets().0.is_empty());

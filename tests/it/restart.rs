@@ -142,7 +142,9 @@ async fn another_brani_or_shop_is_not_written_to_before_somebody_accepts_it() {
     other.add(&Sale::new(2));
     merchant.secret("shop-url", &other.db.url);
     let answer = merchant.once().exits(78);
-    assert!(answer.err.contains("ledger accept"), "{}", answer.err);
+    let config = merchant.config();
+    let command = format!("brani-sync --config {} ledger accept", config.display());
+    assert!(answer.err.contains(&command), "{}", answer.err);
     let mut daemon = merchant.start(&["run"]);
     assert_eq!(daemon.ends(Duration::from_secs(30)), 78);
     assert_eq!(merchant.brani.order_count(), 1);
@@ -150,6 +152,36 @@ async fn another_brani_or_shop_is_not_written_to_before_somebody_accepts_it() {
     merchant.shop = other;
     merchant.once().exits(0);
     assert_eq!(merchant.brani.order_count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_would_make_the_ledger_anothers_is_refused() {
+    let merchant = Merchant::new(Shop::sqlite()).await;
+    merchant.shop.add(&Sale::new(1));
+    let mut daemon = merchant.run();
+    until("sent", || merchant.brani.order_count() == 1);
+    let other = Shop::sqlite();
+    let url = fs::read_to_string(merchant.path("shop-url")).expect("a secret");
+    merchant.secret("shop-url", &other.db.url);
+    let answer = merchant.tell(&["reload"]).exits(78);
+    assert!(answer.err.contains("ledger accept"), "{}", answer.err);
+    assert!(daemon.is_alive());
+    merchant.secret("shop-url", &url);
+    merchant.tell(&["reload"]).exits(0);
+    assert_eq!(daemon.stop().0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_this_machine_does_not_have_yet_is_tried_again() {
+    let mut merchant = Merchant::new(Shop::sqlite()).await;
+    // An address for documentation: nobody has it.
+    merchant.add("[admin]\nlisten = \"192.0.2.1:9787\"\n");
+    let answer = merchant.tell(&["run"]).exits(1);
+    assert!(
+        answer.err.contains("192.0.2.1:9787") && answer.err.contains("network"),
+        "{}",
+        answer.err
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
