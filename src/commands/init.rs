@@ -513,7 +513,8 @@ impl Writer<'_> {
         Ok(0)
     }
 
-    /// The service's user may read the new file as the old one; where there was none, as its folder's group.
+    /// The service's user may read the new file as the old one; where there was none, root's is readable like the one of
+    /// the package: it holds no secret, and the service is somebody else.
     fn rights(&self, beside: &Path) {
         let folder = self
             .output
@@ -522,6 +523,7 @@ impl Writer<'_> {
         let old = std::fs::metadata(self.output);
         let (mode, group) = match (&old, folder.map(std::fs::metadata)) {
             (Ok(old), _) => (old.mode() & 0o777, Some(old.gid())),
+            (Err(_), _) if rustix::process::geteuid().is_root() => (0o644, None),
             (Err(_), Some(Ok(folder))) => (0o640, Some(folder.gid())),
             (Err(_), _) => (0o640, None),
         };

@@ -220,6 +220,16 @@ fn only_a_shipped_configuration_is_replaced_unasked() {
 }
 
 #[test]
+fn what_root_configures_anew_the_services_user_can_read() {
+    let (db, desk) = (shop("prestashop"), Desk::new());
+    desk.inits(&["--url", &db.url]);
+    let mode = std::fs::metadata(desk.config()).unwrap().permissions().mode() & 0o777;
+    let root = rustix::process::geteuid().is_root();
+    // Everybody else runs the daemon himself.
+    assert_eq!(mode, if root { 0o644 } else { 0o640 });
+}
+
+#[test]
 fn several_shops_in_one_database_are_told_apart_by_their_prefix() {
     let (db, desk) = (shop("prestashop"), Desk::new());
     fill(&db, "opencart3");

@@ -392,6 +392,17 @@ impl Merchant {
         self.path("state/ledger.db")
     }
 
+    /// Requests that the ledger says have left, or are about to, and that nobody knows the end of.
+    pub fn open_requests(&self) -> u32 {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        rusqlite::Connection::open_with_flags(self.ledger(), flags)
+            .and_then(|ledger| {
+                let sql = "SELECT count(*) FROM orders WHERE window_from IS NOT NULL AND window_to IS NULL";
+                ledger.query_row(sql, [], |row| row.get(0))
+            })
+            .unwrap_or(0)
+    }
+
     pub fn config(&self) -> PathBuf {
         self.path("kvetiny.toml")
     }

@@ -399,17 +399,6 @@ async fn a_daemon_whose_update_waits_for_a_drain_stops_all_the_same() {
     assert!(took < Duration::from_secs(40), "{took:?}");
 }
 
-/// Requests that the ledger says have left, or are about to, and that nobody knows the end of.
-fn open_requests(merchant: &Merchant) -> u32 {
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    rusqlite::Connection::open_with_flags(merchant.ledger(), flags)
-        .and_then(|ledger| {
-            let sql = "SELECT count(*) FROM orders WHERE window_from IS NOT NULL AND window_to IS NULL";
-            ledger.query_row(sql, [], |row| row.get(0))
-        })
-        .unwrap_or(0)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_finishes_what_is_in_flight_and_takes_back_what_has_not_left() {
     let mut merchant = Merchant::new(Shop::sqlite()).await;
@@ -418,11 +407,11 @@ async fn a_stop_finishes_what_is_in_flight_and_takes_back_what_has_not_left() {
     let slow = Fault::Latency { milliseconds: 3000 };
     merchant.brani.fault(slow, Matcher::upserts());
     let daemon = merchant.run();
-    until("several are begun", || open_requests(&merchant) > 1);
+    until("several are begun", || merchant.open_requests() > 1);
     assert_eq!(daemon.stop().0, 0);
     let stand = merchant.brani.order_count();
     assert!((1..8).contains(&stand), "{stand}");
-    assert_eq!(open_requests(&merchant), 0);
+    assert_eq!(merchant.open_requests(), 0);
     merchant.brani.heal();
     merchant.once().exits(0);
     assert_eq!(merchant.brani.order_count(), 8);
