@@ -439,7 +439,7 @@ impl Turn {
                     }
                     if report.withdrawn > 0
                         && !context.dry_run
-                        && let Err(error) = sweep::plan_deletes(&context).await
+                        && let Err(error) = sweep::plan_deletes(&context, false).await
                     {
                         self.failed(flow, &error);
                     }

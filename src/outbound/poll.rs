@@ -12,7 +12,7 @@ use crate::ledger::orders::{self, Entry, State};
 use crate::ledger::{Ledger, LedgerError, millis};
 use crate::mapping::extras::Want;
 use crate::mapping::{Mapped, Mapping, Owner};
-use crate::source::{Known, Read, Record};
+use crate::source::{Known, Listed, Read, Record};
 use crate::trouble::Weight;
 use crate::types::{OrderCode, RowHash};
 use jiff::{SignedDuration, Timestamp};
@@ -46,6 +46,9 @@ pub struct Report {
     pub unknown_values: bool,
     /// The export had not changed.
     pub unchanged: bool,
+    /// All orders there are, where the source proves that.
+    #[serde(skip)]
+    pub listed: Option<Listed>,
 }
 
 impl Report {
@@ -68,6 +71,7 @@ impl Report {
             oldest_settling: later.oldest_settling,
             unknown_values: self.unknown_values || later.unknown_values,
             unchanged: self.unchanged && later.unchanged,
+            listed: None,
         }
     }
 }
@@ -214,9 +218,12 @@ async fn read(
         fingerprint,
         runtime: tokio::runtime::Handle::current(),
     };
-    let reading = context
-        .source
-        .read_unknown(Read { since: Some(since) }, Arc::new(known), batches);
+    // An export is one file, and everything of it may be older than what its last changes tell.
+    let everything = whole && !context.source.is_live();
+    let asked = Read {
+        since: (!everything).then_some(since),
+    };
+    let reading = context.source.read_unknown(asked, Arc::new(known), batches);
     let taking = async {
         // Gone with this block: a reader that still has a batch in hand learns that nobody takes it.
         let mut inbox = inbox;
@@ -241,6 +248,7 @@ async fn read(
     let end = read?;
     report.read = end.records;
     report.unchanged = end.unchanged;
+    report.listed = end.listed;
     if context.dry_run {
         return Ok(report);
     }
@@ -251,7 +259,6 @@ async fn read(
         Some(oldest) => end.started.min(oldest + overlap),
         None => end.started,
     };
-    let gone_from_whole = end.complete && !end.unchanged;
     // A sweep beside this poll may yet hand over a row as it was before: what changed since the sweep began is read
     // again, until a poll has the shop to itself.
     let alone = whole || (!sweeps.1 && context.bells.sweep.turns() == sweeps);
@@ -264,9 +271,6 @@ async fn read(
             cursors::set_time(connection, name::LAST_POLL, now)?;
             if whole {
                 cursors::set(connection, name::FINGERPRINT, &fingerprint.to_string())?;
-            }
-            if gone_from_whole {
-                cursors::set_time(connection, "export.complete", began)?;
             }
             Ok(())
         })

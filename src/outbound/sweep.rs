@@ -12,6 +12,7 @@ use crate::config::DeleteMode;
 use crate::context::{Context, PassError, some_codes};
 use crate::ledger::cursors::{self, name};
 use crate::ledger::orders::{self, Entry, State};
+use crate::source::Listed;
 use crate::trouble::Weight;
 use crate::types::OrderCode;
 use jiff::SignedDuration;
@@ -34,8 +35,8 @@ pub async fn sweep(context: &Context) -> Result<Report, PassError> {
     let again = poll::look_again(context, &parked).await?;
     report.unparked += again.unparked;
     report.extras = true;
-    look_for_gone(context).await?;
-    plan_deletes(context).await?;
+    let looked = look_for_gone(context, report.listed.take().as_ref()).await?;
+    plan_deletes(context, looked).await?;
     let now = context.now();
     context
         .ledger
@@ -60,10 +61,11 @@ async fn retry_refused(context: &Context) -> Result<(), PassError> {
     Ok(())
 }
 
-/// Looks up every known order that is not final and was not seen by the read, batch by batch.
-async fn look_for_gone(context: &Context) -> Result<(), PassError> {
-    if !context.source.is_live() {
-        return Ok(());
+/// Looks for every known order, batch by batch: a live shop is asked for it, an export must have listed all it has.
+/// False where nobody can tell.
+async fn look_for_gone(context: &Context, listed: Option<&Listed>) -> Result<bool, PassError> {
+    if !context.source.is_live() && listed.is_none() {
+        return Ok(false);
     }
     let now = context.now();
     let back = now - SignedDuration::try_from(context.rules.sweep_back).unwrap_or_default();
@@ -90,21 +92,28 @@ async fn look_for_gone(context: &Context) -> Result<(), PassError> {
                     .collect())
             })
             .await?;
-        let Some(last) = entries.last() else { return Ok(()) };
+        let Some(last) = entries.last() else {
+            return Ok(true);
+        };
         after = last.code.clone();
         let codes: Vec<OrderCode> = entries.iter().map(|entry| entry.code.clone()).collect();
-        let found: BTreeSet<(OrderCode, String)> = context
-            .source
-            .lookup(&codes)
-            .await?
-            .into_iter()
-            .map(|record| (record.code, record.key.0))
-            .collect();
-        let missing: Vec<OrderCode> = entries
-            .iter()
-            .filter(|entry| !found.contains(&(entry.code.clone(), entry.key.0.clone())))
-            .map(|entry| entry.code.clone())
-            .collect();
+        let missing: Vec<OrderCode> = match listed {
+            Some(listed) => codes.into_iter().filter(|code| !listed.has(code)).collect(),
+            None => {
+                let found: BTreeSet<(OrderCode, String)> = context
+                    .source
+                    .lookup(&codes)
+                    .await?
+                    .into_iter()
+                    .map(|record| (record.code, record.key.0))
+                    .collect();
+                entries
+                    .iter()
+                    .filter(|entry| !found.contains(&(entry.code.clone(), entry.key.0.clone())))
+                    .map(|entry| entry.code.clone())
+                    .collect()
+            }
+        };
         let back_again: Vec<OrderCode> = entries
             .iter()
             .filter(|entry| entry.missing_since.is_some() && !missing.contains(&entry.code))
@@ -140,15 +149,16 @@ async fn look_for_gone(context: &Context) -> Result<(), PassError> {
     }
 }
 
-/// Decides what is deleted at Brani, within the guards.
+/// Decides what is deleted at Brani, within the guards. `looked`: what is missing was looked for a moment ago, and what
+/// was missing before and is there again is not missing any more.
 ///
 /// # Errors
 /// The ledger's.
-pub async fn plan_deletes(context: &Context) -> Result<(), PassError> {
+pub async fn plan_deletes(context: &Context, looked: bool) -> Result<(), PassError> {
     let mode = context.rules.delete_mode;
     let now = context.now();
     let statuses = context.rules.delete_statuses.clone();
-    let (codes, known, approved) = context
+    let (codes, unlooked, known, approved) = context
         .ledger
         .read(move |connection| {
             let known = orders::count(connection, "known = 1 AND state <> 'deleted'")?;
@@ -159,6 +169,8 @@ pub async fn plan_deletes(context: &Context) -> Result<(), PassError> {
                 DeleteMode::Status => "known = 1 AND state <> 'deleted'",
             };
             let mut codes: Vec<OrderCode> = Vec::new();
+            // missing when it was last looked for, and that was some time ago
+            let mut unlooked = 0_u64;
             // One by one: there may be a million, and few of them are gone.
             orders::for_each(connection, condition, |entry| {
                 let gone = match mode {
@@ -167,23 +179,26 @@ pub async fn plan_deletes(context: &Context) -> Result<(), PassError> {
                         .as_ref()
                         .is_some_and(|status| statuses.contains(status)),
                     _ => {
-                        entry.row_gone
-                            || entry
-                                .missing_since
-                                .is_some_and(|since| now.duration_since(since) >= APART)
+                        let missing = entry
+                            .missing_since
+                            .is_some_and(|since| now.duration_since(since) >= APART);
+                        unlooked += u64::from(missing && !looked);
+                        entry.row_gone || missing && looked
                     }
                 };
                 if gone && entry.maybe_at_brani() {
                     codes.push(entry.code);
                 }
             })?;
-            Ok((codes, known, approved))
+            Ok((codes, unlooked, known, approved))
         })
         .await?;
     if codes.is_empty() {
-        context
-            .troubles
-            .end("delete.held", "No deletes are held any more", now);
+        if unlooked == 0 {
+            context
+                .troubles
+                .end("delete.held", "No deletes are held any more", now);
+        }
         return Ok(());
     }
     if mode == DeleteMode::Off {
@@ -210,7 +225,9 @@ pub async fn plan_deletes(context: &Context) -> Result<(), PassError> {
         );
         return Ok(());
     }
-    context.troubles.end("delete.held", "Deletes go on", now);
+    if unlooked == 0 {
+        context.troubles.end("delete.held", "Deletes go on", now);
+    }
     context
         .ledger
         .write(move |connection| {

@@ -11,8 +11,10 @@ pub mod sql;
 use crate::types::{OrderCode, RowHash, ShopKey, ShopStatus};
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// One value of a column, as the source gave it. Numbers with a fraction never pass through a binary float
 /// once they are here: they are the text the database printed.
@@ -109,15 +111,32 @@ pub struct Read {
     pub since: Option<Timestamp>,
 }
 
+/// Every order that a shop has, by the hash of its code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed(HashSet<u64>);
+
+impl Listed {
+    /// This one is there.
+    pub fn add(&mut self, code: &OrderCode) {
+        self.0.insert(xxh3_64(code.as_str().as_bytes()));
+    }
+
+    /// Whether it is there. Two codes of one hash are both there if one is.
+    pub fn has(&self, code: &OrderCode) -> bool {
+        self.0.contains(&xxh3_64(code.as_str().as_bytes()))
+    }
+}
+
 /// What a complete read tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadEnd {
     /// The source's own clock at the start of the read: the next cursor.
     pub started: Timestamp,
     /// Records handed over.
     pub records: u64,
-    /// The source proves to list every order (a declared complete export): absence means gone.
-    pub complete: bool,
+    /// The orders that were met, where they are proved to be all there are (a declared complete export): absence means
+    /// gone.
+    pub listed: Option<Listed>,
     /// Nothing was read because the export has not changed or may not be fetched yet.
     pub unchanged: bool,
 }

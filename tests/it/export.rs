@@ -284,7 +284,10 @@ async fn orders_of_an_xml_file_come_with_their_items() {
     let (records, end) = read_xml(xml(&["2025-1", "2025-2", "2025-3"])).await;
     assert_eq!(codes(&records), ["2025-1", "2025-2", "2025-3"]);
     let end = end.unwrap();
-    assert_eq!((end.records, end.complete, end.unchanged), (3, false, false));
+    assert_eq!(
+        (end.records, end.listed.is_some(), end.unchanged),
+        (3, false, false)
+    );
     let first = &records[0];
     assert_eq!(field(first, "creationTime"), "2025-11-03 09:15:12");
     assert_eq!(field(first, "price.withVat"), "1234.50");
@@ -402,7 +405,7 @@ async fn bytes_that_cannot_be_decoded_spoil_their_order_only() {
 async fn a_fragment_without_root_or_declaration_is_read() {
     let text = format!("{}\n{}", xml_order("1"), xml_order("2"));
     let (records, end) = read_xml(text).await;
-    assert!(!end.unwrap().complete);
+    assert!(!end.unwrap().listed.is_some());
     assert_eq!(codes(&records), ["1", "2"]);
 }
 
@@ -615,7 +618,7 @@ async fn a_template_that_fails_spoils_its_order_only_and_names_itself() {
     shop.setup.records.complete = true;
     let (records, end) = read(&shop.open()).await;
     // one record could not be told by name: absence proves nothing
-    assert!(!end.unwrap().complete);
+    assert!(!end.unwrap().listed.is_some());
     assert_eq!(codes(&records), ["1", "3"]);
     let problem = field(&records[0], "_problem");
     assert!(
@@ -672,13 +675,13 @@ async fn a_declared_complete_export_is_complete_only_at_its_proper_end() {
     let mut shop = shop(SourceKind::Xml, &url(&path), XML_MAP);
     shop.setup.records.complete = true;
     let source = shop.open();
-    assert!(read(&source).await.1.unwrap().complete);
+    assert!(read(&source).await.1.unwrap().listed.is_some());
     put(
         folder.path(),
         "orders.xml",
         format!("{}{}", xml_order("1"), xml_order("2")),
     );
-    assert!(!read(&source).await.1.unwrap().complete);
+    assert!(!read(&source).await.1.unwrap().listed.is_some());
 }
 
 #[tokio::test]
@@ -801,7 +804,7 @@ async fn rows_of_one_order_are_grouped_whatever_the_separator_and_encoding() {
         let marked = [b"\xef\xbb\xbf".as_slice(), text.as_bytes()].concat();
         for bytes in [text.as_bytes(), &cp1250, &marked] {
             let (records, end) = read_csv(bytes).await;
-            assert!(end.unwrap().complete);
+            assert!(end.unwrap().listed.is_some());
             assert_eq!(codes(&records), ["1", "2"]);
             assert_eq!(field(&records[0], "price.withVat"), "1234.50");
             assert_eq!(field(&records[0], "deliveryAddress.fullName"), "Jana Příkladová");
@@ -841,7 +844,7 @@ async fn a_torn_csv_is_unavailable_and_hands_nothing_over() {
     // a last line without its end may be whole; it proves nothing
     let (records, end) = read_csv(CSV.trim_end()).await;
     assert_eq!(records.len(), 2);
-    assert!(!end.unwrap().complete);
+    assert!(!end.unwrap().listed.is_some());
 }
 
 #[tokio::test]
@@ -1156,7 +1159,7 @@ async fn changes_are_asked_for_since_the_moment_and_laid_over_the_whole_export()
     server.lock().unwrap().body = xml(&["2", "3"]).replace("Nevyřízená", "Vyřízena").into_bytes();
     let (records, end) = read_since(&source, moment("2025-11-03T08:00:00Z")).await;
     assert_eq!(codes(&records), ["2", "3"]);
-    assert!(!end.unwrap().complete);
+    assert!(!end.unwrap().listed.is_some());
     server.lock().unwrap().body = b"<ORDERS></ORDERS>".to_vec();
     let (records, end) = read_since(&source, moment("2025-11-03T08:30:00Z")).await;
     assert!(records.is_empty());

@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod cost;
 mod export;
+mod export_flow;
 mod extras;
 mod extras_flow;
 mod fuzz;

@@ -136,7 +136,7 @@ impl Sender {
             }
             if met.withdrawn > 0 {
                 // This look was the first: no poll will meet it as news.
-                crate::outbound::sweep::plan_deletes(context).await?;
+                crate::outbound::sweep::plan_deletes(context, false).await?;
             }
         }
         let (begun, writes, noted) = context
@@ -313,7 +313,8 @@ impl Sender {
         Ok(())
     }
 
-    /// The row vanished from the shop: the sweep decides whether it is gone.
+    /// The row vanished from the shop: the sweep decides whether it is gone. That an export lists it no more says
+    /// nothing.
     async fn row_is_missing(
         &self,
         context: &Context,
@@ -321,13 +322,16 @@ impl Sender {
         now: Timestamp,
     ) -> Result<(), PassError> {
         let missing = codes.to_vec();
+        let is_live = context.source.is_live();
         context
             .ledger
             .write(move |connection| {
                 for code in &missing {
                     if let Some(mut entry) = orders::get(connection, code)? {
                         entry.due = later(now, Duration::from_secs(600));
-                        entry.missing_since.get_or_insert(now);
+                        if is_live {
+                            entry.missing_since.get_or_insert(now);
+                        }
                         orders::put(connection, &entry)?;
                     }
                 }

@@ -20,7 +20,7 @@ mod xml;
 use crate::clock::SharedClock;
 use crate::config::secret::Secret;
 use crate::config::{self, SourceKind};
-use crate::source::{Finding, Known, Lists, Read, ReadEnd, Record, Source, SourceError};
+use crate::source::{Finding, Known, Listed, Lists, Read, ReadEnd, Record, Source, SourceError};
 use crate::types::{OrderCode, RowHash};
 use async_trait::async_trait;
 use bytes::{Charset, Fault};
@@ -223,6 +223,8 @@ struct Handing {
     late: HashMap<OrderCode, u64>,
     batches: u64,
     frame: Vec<u8>,
+    /// Every order that was met, where the export is declared to list all.
+    listed: Option<Listed>,
 }
 
 /// Records asked about at once.
@@ -243,6 +245,7 @@ impl Handing {
             late: HashMap::new(),
             batches: 0,
             frame: Vec::new(),
+            listed: None,
         }
     }
 
@@ -568,14 +571,15 @@ impl ExportSource {
             return Ok(ReadEnd {
                 started: found.started,
                 records: 0,
-                complete: false,
+                listed: None,
                 unchanged: true,
             });
         }
         let overlay = found.overlay;
         let last_file = found.files.len().saturating_sub(1);
-        let start = Handing::new(batches, self.batch, known_rows);
-        let (_, pass) = self
+        let mut start = Handing::new(batches, self.batch, known_rows);
+        start.listed = (self.complete && found.full).then(Listed::default);
+        let (handing, pass) = self
             .pass(found.files, start, move |handing, format, met, pass| {
                 let Some(met) = met else {
                     handing.ask(format, pass)?;
@@ -588,6 +592,11 @@ impl ExportSource {
                     pass.leave_out(problem.as_deref().unwrap_or("its order number cannot be read"));
                     return Ok(());
                 };
+                if let Some(listed) = &mut handing.listed {
+                    listed.add(&code);
+                    // whose number cannot be read stands there all the same
+                    pass.proven &= !code.as_str().contains('\u{FFFD}');
+                }
                 if overlay && handing.newer.contains(&code) {
                     return Ok(());
                 }
@@ -610,7 +619,10 @@ impl ExportSource {
         Ok(ReadEnd {
             started: found.started,
             records: pass.records,
-            complete: self.complete && found.full && pass.proven && pass.skipped == 0,
+            // an export without a single order is a mistake somewhere before it is the end of a shop
+            listed: handing
+                .listed
+                .filter(|_| pass.proven && pass.skipped == 0 && pass.records > 0),
             unchanged: false,
         })
     }

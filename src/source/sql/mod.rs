@@ -229,7 +229,7 @@ impl SqlSource {
         Ok(ReadEnd {
             started,
             records,
-            complete: false,
+            listed: None,
             unchanged: false,
         })
     }

@@ -269,7 +269,7 @@ async fn read_loop(context: Context, whole: bool) {
                     bells.apply.ring();
                 }
                 if report.withdrawn > 0 {
-                    let _ = sweep::plan_deletes(&context).await;
+                    let _ = sweep::plan_deletes(&context, false).await;
                 }
                 if whole {
                     let _ = apply::prune(&context).await;

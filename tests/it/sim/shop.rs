@@ -261,7 +261,7 @@ impl Source for ModelSource {
                     return Ok(ReadEnd {
                         started,
                         records,
-                        complete: false,
+                        listed: None,
                         unchanged: false,
                     });
                 }
@@ -271,7 +271,7 @@ impl Source for ModelSource {
         Ok(ReadEnd {
             started,
             records,
-            complete: false,
+            listed: None,
             unchanged: false,
         })
     }
