@@ -3,7 +3,7 @@
 use crate::context::Rules;
 use crate::ledger::orders::{Entry, Lane, Mark, ParkedBy, State};
 use crate::mapping::{Mapped, Problem};
-use crate::source::Record;
+use crate::source::{Record, Value};
 use crate::types::{PayloadHash, RowHash, ShopStatus};
 use jiff::{SignedDuration, Timestamp};
 
@@ -138,7 +138,8 @@ fn first(known: Option<Entry>, look: Look<'_>, rules: &Rules, when: &When) -> Ve
     if look.created.is_some_and(|created| created < when.history) {
         return Verdict::Wait(Wait::TooOld);
     }
-    if record.items.is_empty() {
+    // Of what cannot be read it is not known that it has none.
+    if record.items.is_empty() && record.order.get("_problem").is_none_or(Value::is_empty) {
         return Verdict::Wait(Wait::NoItems);
     }
     if !is_settled(record, rules, when) {

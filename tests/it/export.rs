@@ -459,10 +459,10 @@ async fn hostile_xml_is_refused_at_once() {
     let (_, end) = read_xml(endless).await;
     assert!(end.unwrap_err().to_string().contains("longer than 16 MiB"));
 
-    let (records, end) = read_xml("<html><body>Přihlaste se</body></html>").await;
+    let (records, end) = read_xml("<rss><channel>Novinky</channel></rss>").await;
     assert!(records.is_empty());
     let error = end.unwrap_err();
-    assert!(error.to_string().contains("root element is `html`"), "{error}");
+    assert!(error.to_string().contains("root element is `rss`"), "{error}");
     assert!(error.hint().unwrap().contains("ORDERS/ORDER"));
 }
 
@@ -685,13 +685,13 @@ async fn a_declared_complete_export_is_complete_only_at_its_proper_end() {
 }
 
 #[tokio::test]
-async fn a_glob_reads_its_files_in_order_and_the_last_mention_stands() {
+async fn of_a_globs_files_the_last_says_what_stands_and_nothing_older_is_handed_over() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), "2026-01.xml", xml(&["1", "2"]));
     put(
         folder.path(),
         "2026-02.xml",
-        xml(&["2", "3"]).replace("Nevyřízená", "Vyřízena"),
+        xml(&["2", "3", "2"]).replace("Nevyřízená", "Vyřízena"),
     );
     put(folder.path(), "other.txt", "no export");
     let source = shop(
@@ -702,7 +702,8 @@ async fn a_glob_reads_its_files_in_order_and_the_last_mention_stands() {
     .open();
     let (records, end) = read(&source).await;
     end.unwrap();
-    assert_eq!(codes(&records), ["1", "2", "2", "3"]);
+    assert_eq!(codes(&records), ["2", "3", "2", "1"]);
+    assert_eq!(records[2].status.as_ref().unwrap().as_str(), "Vyřízena");
     let found = source.lookup(&[OrderCode::from("2")]).await.unwrap();
     assert_eq!(found[0].status.as_ref().unwrap().as_str(), "Vyřízena");
     let nothing = shop(
@@ -961,6 +962,129 @@ async fn a_torn_json_is_unavailable_wherever_it_breaks_off() {
     assert!(end.unwrap_err().to_string().contains("nest deeper than 64"));
 }
 
+#[tokio::test]
+async fn a_web_page_in_place_of_an_export_is_called_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for page in [
+        "<!DOCTYPE html>\n<html><body>Přihlášení</body></html>",
+        "\u{feff}  <HTML><body/></HTML>",
+    ] {
+        let path = put(folder.path(), "page", page);
+        for (kind, map) in [
+            (SourceKind::Xml, XML_MAP),
+            (SourceKind::Csv, CSV_MAP),
+            (SourceKind::Json, JSON_MAP),
+        ] {
+            let error = read(&shop(kind, &url(&path), map).open()).await.1.unwrap_err();
+            assert!(error.to_string().contains("a web page, not an export"), "{error}");
+            assert!(error.hint().unwrap().contains("expired"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn sixteen_bit_xml_is_known_without_a_mark_and_a_false_claim_of_it_is_seen_through() {
+    let text = xml(&["1"]).replace("UTF-8", "utf-16").replace("utf-8", "utf-16");
+    assert!(text.contains("utf-16"), "{}", &text[..80]);
+    let wide = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    for bytes in [
+        wide(u16::to_le_bytes),
+        wide(u16::to_be_bytes),
+        text.clone().into_bytes(),
+    ] {
+        let (records, end) = read_xml(bytes).await;
+        end.unwrap();
+        assert_eq!(field(&records[0], "_status"), "Nevyřízená");
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_no_xml_at_all_is_not_waited_for() {
+    let error = read_xml("[{\"code\":\"1\"}]").await.1.unwrap_err();
+    assert!(matches!(error, SourceError::Query { .. }), "{error:?}");
+    assert!(error.hint().is_some());
+}
+
+#[tokio::test]
+async fn the_line_that_names_the_separator_and_old_line_ends_are_understood() {
+    let rows = "code;totalPriceWithVat;deliveryFullName;orderItemCode;orderItemName\n1;10,50;Eva, Jan;A;\"a\nb\"\n2;9;Jan;B;c\n";
+    for text in [
+        format!("sep=;\n{rows}"),
+        format!("\u{feff}SEP=;\r\n{}", rows.replace(";c\n", ";c\r\n")),
+        rows.replace('\n', "\r"),
+        format!("sep=;\r{}", rows.replace('\n', "\r")),
+        format!("sep=\t\n{}", rows.replace(';', "\t")),
+    ] {
+        let (records, end) = read_csv(&text).await;
+        assert!(end.unwrap().listed.is_some(), "{text:?}");
+        assert_eq!(codes(&records), ["1", "2"], "{text:?}");
+        assert_eq!(field(&records[0], "price.withVat"), "10.50");
+        assert_eq!(item(&records[0], 0, "name").replace('\r', "\n"), "a\nb");
+    }
+}
+
+#[tokio::test]
+async fn a_bare_name_that_two_columns_have_is_refused_and_the_first_can_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = put(folder.path(), "a.csv", "code;price;price;item\n1;10;20;A\n");
+    let map = |template| {
+        [
+            ("code", "{{ code }}"),
+            ("price.withVat", template),
+            ("items.code", "{{ item.item }}"),
+        ]
+    };
+    let error = read(&shop(SourceKind::Csv, &url(&path), &map("{{ price }}")).open())
+        .await
+        .1
+        .unwrap_err();
+    assert!(error.to_string().contains("2 columns"), "{error}");
+    assert!(error.hint().unwrap().contains("order.price"), "{error:?}");
+    let (records, _) = read(&shop(SourceKind::Csv, &url(&path), &map("{{ order.price }}")).open()).await;
+    assert_eq!(field(&records[0], "price.withVat"), "10");
+}
+
+#[tokio::test]
+async fn of_json_members_with_one_name_the_last_stands_and_a_number_that_is_none_spoils_its_order_only() {
+    let order = |code: &str, total: &str| {
+        format!("{{\"number\":\"{code}\",\"total\":{total},\"items\":[{{\"sku\":\"A\"}}]}}")
+    };
+    let text = [
+        order("1", "1,\"total\":2"),
+        order("2", "NaN"),
+        order("3", "1e400"),
+        order("4", "-Infinity"),
+        order("5", "1.5e2"),
+    ]
+    .join(",");
+    let folder = tempfile::tempdir().unwrap();
+    let path = put(folder.path(), "a.json", format!("[{text}]"));
+    let map = [
+        ("code", "{{ number }}"),
+        ("price.withVat", "{{ total | money }}"),
+        ("items.code", "{{ sku }}"),
+    ];
+    let (records, end) = read(&shop(SourceKind::Json, &url(&path), &map).open()).await;
+    end.unwrap();
+    assert_eq!(codes(&records), ["1", "2", "3", "4", "5"]);
+    assert_eq!(field(&records[0], "price.withVat"), "2");
+    assert_eq!(field(&records[4], "price.withVat"), "150");
+    for spoilt in &records[1..4] {
+        assert!(field(spoilt, "_problem").contains("money"), "{}", spoilt.code);
+    }
+}
+
+#[tokio::test]
+async fn a_link_to_nowhere_in_a_folder_of_exports_is_no_export() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "a.xml", xml(&["1"]));
+    std::os::unix::fs::symlink("/nowhere/b.xml", folder.path().join("b.xml")).unwrap();
+    let pattern = url(&folder.path().join("*.xml"));
+    let (records, end) = read(&shop(SourceKind::Xml, &pattern, XML_MAP).open()).await;
+    end.unwrap();
+    assert_eq!(codes(&records), ["1"]);
+}
+
 // ---- downloads ----
 
 /// An export server that remembers what it was asked.
@@ -971,6 +1095,7 @@ struct Server {
     /// Announces more bytes than it sends.
     short: bool,
     status: Option<u16>,
+    retry_after: Option<String>,
     redirect: Option<String>,
     asked: Vec<(String, axum::http::HeaderMap)>,
 }
@@ -991,7 +1116,11 @@ async fn serve(server: Server) -> (Shared, String) {
             return (axum::http::StatusCode::FOUND, [("location", place)]).into_response();
         }
         if let Some(status) = server.status {
-            return axum::http::StatusCode::from_u16(status).unwrap().into_response();
+            let status = axum::http::StatusCode::from_u16(status).unwrap();
+            return match server.retry_after.clone() {
+                Some(wait) => (status, [("retry-after", wait)]).into_response(),
+                None => status.into_response(),
+            };
         }
         let known = headers.get("if-none-match").and_then(|etag| etag.to_str().ok());
         if server.etag.is_some() && known == server.etag.as_deref() {
@@ -1126,8 +1255,9 @@ async fn a_download_that_breaks_off_is_unavailable_and_the_kept_copy_stays() {
         let half = server.body.len() / 2;
         server.body.truncate(half);
     }
-    let (_, end) = read(&source).await;
-    assert!(matches!(end, Err(SourceError::Unavailable { .. })));
+    let error = read(&source).await.1.unwrap_err();
+    assert!(matches!(error, SourceError::Unavailable { .. }));
+    assert!(error.to_string().contains("orders.xml` is not whole"), "{error}");
     let found = source.lookup(&[OrderCode::from("2")]).await.unwrap();
     assert_eq!(codes(&found), ["2"]);
 }
@@ -1248,6 +1378,81 @@ async fn refusals_and_outages_are_told_apart() {
     .err()
     .unwrap();
     assert!(plain.to_string().contains("plain http") && !format!("{plain:?}").contains("geheim"));
+}
+
+#[tokio::test]
+async fn a_server_that_asks_to_be_left_alone_is_left_alone_across_a_restart() {
+    let (server, base) = serve(Server {
+        status: Some(503),
+        retry_after: Some("3600".into()),
+        ..of(&xml(&["1"]))
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let mut shop = shop(SourceKind::Xml, &format!("{base}/export/orders.xml"), XML_MAP);
+        shop.setup.state = folder.path().join("export");
+        shop.open()
+    };
+    let source = open();
+    assert!(read(&source).await.1.is_err());
+    server.lock().unwrap().status = None;
+    for source in [source, open()] {
+        let error = read(&source).await.1.unwrap_err();
+        assert!(matches!(error, SourceError::Unavailable { .. }), "{error:?}");
+        assert!(error.to_string().contains("left alone until"), "{error}");
+    }
+    assert_eq!(asked(&server).len(), 1);
+    // a second is waited for, and then all is well
+    let path = folder.path().join("export/kept.json");
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let mut kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    kept["not_before"] = "2026-01-01T00:00:00Z".into();
+    std::fs::write(&path, kept.to_string()).unwrap();
+    read(&open()).await.1.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_killed_process_had_begun_to_download_is_removed_and_a_download_under_way_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = folder.path().join("incoming-1");
+    let held = folder.path().join("incoming-2");
+    std::fs::write(&left, "half").unwrap();
+    let other = std::fs::File::create(&held).unwrap();
+    rustix::fs::flock(&other, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    let mut shop = shop(SourceKind::Xml, "http://127.0.0.1:9/orders.xml", XML_MAP);
+    shop.setup.state = folder.path().to_owned();
+    drop(shop.open());
+    assert!(!left.exists() && held.exists());
+}
+
+#[tokio::test]
+async fn a_csv_of_unknown_length_must_end_its_last_line() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let rows = "code;totalPriceWithVat;deliveryFullName;orderItemCode;orderItemName\n1;10;Eva;A;Hrnek 250";
+    let answers = [rows.to_owned(), rows.to_owned() + " ml\n"];
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            // the connection's end is the body's end
+            let _ = stream.write_all(format!("HTTP/1.0 200 OK\r\n\r\n{answer}").as_bytes());
+        }
+    });
+    let mut shop = shop(SourceKind::Csv, &format!("http://{address}/o.csv"), CSV_MAP);
+    shop.setup.records.complete = true;
+    let source = shop.open();
+    let (records, end) = read(&source).await;
+    assert!(records.is_empty());
+    assert!(matches!(end, Err(SourceError::Unavailable { .. })), "{end:?}");
+    let (records, end) = read(&source).await;
+    assert_eq!(item(&records[0], 0, "name"), "Hrnek 250 ml");
+    assert!(
+        end.unwrap().listed.is_none(),
+        "it may have been cut between two lines"
+    );
 }
 
 // ---- presets ----

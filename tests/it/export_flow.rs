@@ -276,3 +276,37 @@ item = "items""#;
         "{asked:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_cannot_be_read_is_parked_though_it_shows_no_items() {
+    let shop = Exporter::new(&COMPLETE.replace("complete = true", ""), "").await;
+    let whole = order("1", "new");
+    let spoilt = order("2", "new").replace(
+        r#""items":[{"code":"H1","amount":1}]"#,
+        &format!("\"remark\":\"{}\"", "x".repeat((1 << 20) + 1)),
+    );
+    shop.put("orders.json", &format!("[{whole},{spoilt}]"));
+    shop.tell(&["once"], 2);
+    assert_eq!(shop.stand(), ["1"]);
+    let story = shop.tell(&["explain", "2"], 0);
+    assert!(story.contains("longer than 1 MiB"), "{story}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_older_file_says_of_an_order_is_never_sent_again() {
+    let source = r#"kind = "json"
+url = "file://HERE/*.json"
+batch = 1
+[shop.source.records]
+item = "items""#;
+    let shop = Exporter::new(source, "").await;
+    shop.put("1-monday.json", &list(&["1", "2", "3"]));
+    let changed = order("1", "new").replace("99,50", "200");
+    for read in 0..4 {
+        let tuesday = format!("[{changed},{}]{}", order("4", "new"), " ".repeat(read));
+        shop.put("2-tuesday.json", &tuesday);
+        shop.tell(&["once"], 0);
+    }
+    assert_eq!(shop.stand(), ["1", "2", "3", "4"]);
+    assert_eq!(shop.upserts(), 4, "each once");
+}

@@ -152,11 +152,21 @@ pub fn open(raw: impl Read + Send + 'static, charset: Charset) -> Result<Input, 
         Some((encoding, length)) => (length, Some(encoding)),
         None => (0, None),
     };
+    if is_page(&head[bom..]) {
+        return Err(Fault::hinted(
+            "it is a web page, not an export",
+            "look at what the address shows in a browser: a page to log in means that the link has expired",
+        ));
+    }
     let encoding = match (charset, found) {
         (_, Some(marked)) => marked,
         (Charset::Fixed(encoding), None) => encoding,
         (Charset::Declared, None) => match declared(&head) {
+            None if head.starts_with(b"<\0") => encoding_rs::UTF_16LE,
+            None if head.starts_with(b"\0<") => encoding_rs::UTF_16BE,
             None => encoding_rs::UTF_8,
+            // a declaration that could be read byte by byte is not in UTF-16, whatever it says
+            Some(name) if name.to_ascii_lowercase().starts_with("utf-16") => encoding_rs::UTF_8,
             Some(name) => encoding(&name).ok_or_else(|| {
                 Fault::hinted(
                     format!("its declaration names the unknown encoding `{name}`"),
@@ -230,6 +240,15 @@ fn decompressed(raw: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>,
             packed: None,
             total: 0,
         })
+    })
+}
+
+/// Whether a file begins as a page for people does.
+fn is_page(head: &[u8]) -> bool {
+    let head = head.trim_ascii_start();
+    [b"<!doctype html".as_slice(), b"<html"].iter().any(|page| {
+        head.get(..page.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(page))
     })
 }
 

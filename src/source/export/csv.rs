@@ -134,7 +134,7 @@ impl Csv {
         for (name, value) in self.header.iter().zip(self.rows.fields()) {
             let text: Arc<str> = if value.contains(UNDECODABLE) {
                 problem.get_or_insert_with(|| {
-                    format!("column `{name}` holds bytes that are not in the file's encoding")
+                    format!("column `{name}` holds bytes that are not in the file's encoding (shop.source.records.encoding)")
                 });
                 value.replace(UNDECODABLE, "\u{FFFD}").into()
             } else {
@@ -229,7 +229,7 @@ impl Records for Csv {
     }
 
     fn proves_its_end(&self) -> bool {
-        self.ended && self.rows.last == b'\n'
+        self.ended && self.rows.last == self.rows.newline
     }
 }
 
@@ -255,6 +255,7 @@ fn listed(header: &[Arc<str>]) -> String {
 struct Rows {
     input: Input,
     delimiter: u8,
+    newline: u8,
     /// The fields of the present row, one after the other, and where each ends.
     data: String,
     ends: Vec<usize>,
@@ -277,13 +278,19 @@ enum At {
 
 impl Rows {
     fn new(mut input: Input, delimiter: Option<u8>) -> Result<Self, Fault> {
-        let delimiter = match delimiter {
-            Some(delimiter) => delimiter,
-            None => found(input.fill_buf()?),
+        let newline = newline(input.fill_buf()?);
+        let named = named(input.fill_buf()?, newline);
+        if let Some((_, length)) = named {
+            input.consume(length);
+        }
+        let delimiter = match (delimiter, named) {
+            (Some(delimiter), _) | (None, Some((delimiter, _))) => delimiter,
+            (None, None) => found(input.fill_buf()?),
         };
         Ok(Self {
             input,
             delimiter,
+            newline,
             data: String::new(),
             ends: Vec::new(),
             problem: None,
@@ -382,7 +389,7 @@ impl Rows {
                     }
                     _ => {}
                 }
-                if byte == self.delimiter || byte == b'\n' {
+                if byte == self.delimiter || byte == self.newline {
                     stop = Some(byte);
                     break;
                 }
@@ -400,12 +407,36 @@ impl Rows {
             if let Some(byte) = stop {
                 self.finish(at == At::Quote);
                 at = At::Start;
-                if byte == b'\n' {
+                if byte == self.newline {
                     return Ok(true);
                 }
             }
         }
     }
+}
+
+/// What ends a line: a carriage return where there is nothing else (old programs).
+fn newline(head: &[u8]) -> u8 {
+    let mut quoted = false;
+    let mut returns = 0;
+    for &byte in head {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\n' if !quoted => return b'\n',
+            b'\r' if !quoted => returns += 1,
+            _ => {}
+        }
+    }
+    if returns > 0 { b'\r' } else { b'\n' }
+}
+
+/// A first line `sep=;`, as Excel writes it: the separator, and how long the line is.
+fn named(head: &[u8], newline: u8) -> Option<(u8, usize)> {
+    let (word, rest) = head.split_at_checked(4)?;
+    let (&separator, rest) = rest.split_first()?;
+    let end = rest.iter().position(|byte| *byte == newline)?;
+    (word.eq_ignore_ascii_case(b"sep=") && rest[..end].trim_ascii().is_empty())
+        .then_some((separator, 5 + end + 1))
 }
 
 /// The separator that the header uses most.
@@ -416,7 +447,7 @@ fn found(head: &[u8]) -> u8 {
     for &byte in head {
         match byte {
             b'"' => quoted = !quoted,
-            b'\n' if !quoted => break,
+            b'\n' | b'\r' if !quoted => break,
             _ if quoted => {}
             _ => {
                 if let Some(place) = separators.iter().position(|s| *s == byte) {

@@ -16,13 +16,17 @@ use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 /// A server that says nothing for this long is away.
 const STALL: Duration = Duration::from_secs(60);
+/// How long a download may take, however little by little it comes.
+const LONGEST: Duration = Duration::from_secs(2 * 3600);
+/// How long a server may ask to be left alone.
+const LEFT_ALONE: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// How often a server may send us elsewhere.
 const REDIRECTS: usize = 3;
 /// Exports of changes that are kept beside the whole one.
@@ -39,6 +43,7 @@ pub struct Fetch {
     zone: TimeZone,
     min_interval: Option<Duration>,
     folder: PathBuf,
+    csv: bool,
     kept: Mutex<Kept>,
     /// One download at a time.
     busy: tokio::sync::Mutex<()>,
@@ -58,6 +63,9 @@ struct Kept {
     changes_started: Option<Timestamp>,
     /// The last number given to a file of changes.
     changes: u64,
+    /// The server asked to be left alone until then.
+    #[serde(default)]
+    not_before: Option<Timestamp>,
 }
 
 /// The kept whole export.
@@ -75,6 +83,10 @@ pub struct Incoming {
     path: PathBuf,
     full: bool,
     copy: Copy,
+    /// Nothing but the end of the connection told that it is whole.
+    pub open_ended: bool,
+    /// Held as long as it is of use, so that what a killed process left behind is known as litter.
+    _lock: std::fs::File,
 }
 
 impl Drop for Incoming {
@@ -126,6 +138,7 @@ impl Fetch {
             zone: setup.shop_zone.clone(),
             min_interval: setup.records.min_interval,
             folder: setup.state.clone(),
+            csv: setup.kind == crate::config::SourceKind::Csv,
             kept: Mutex::default(),
             busy: tokio::sync::Mutex::new(()),
         };
@@ -156,6 +169,14 @@ impl Fetch {
             if last <= now && now < due {
                 return self.not_yet(since.is_some(), handed, due);
             }
+        }
+        if let Some(until) = kept.not_before.filter(|until| {
+            // a clock that was put back must not stop us for as long as it was wrong
+            now < *until && until.duration_since(now) <= LEFT_ALONE
+        }) {
+            return Err(self.away(&format!(
+                "the server asked to be left alone until {until} (Retry-After)"
+            )));
         }
         self.download(since, &kept).await
     }
@@ -281,11 +302,19 @@ impl Fetch {
                     incoming: None,
                 });
             }
-            status => return Err(self.refused(status)),
+            status => {
+                if let Some(until) = retry_after(response.headers(), asked) {
+                    self.change(|kept| kept.not_before = Some(until));
+                }
+                return Err(self.refused(status));
+            }
         }
-        self.change(|kept| match since {
-            Some(_) => kept.changes_at = Some(asked),
-            None => kept.full_at = Some(asked),
+        self.change(|kept| {
+            kept.not_before = None;
+            match since {
+                Some(_) => kept.changes_at = Some(asked),
+                None => kept.full_at = Some(asked),
+            }
         });
         let text = |name: header::HeaderName| {
             response
@@ -294,9 +323,23 @@ impl Fetch {
                 .and_then(|value| value.to_str().ok())
                 .map(str::to_owned)
         };
+        let open_ended = response.version() < reqwest::Version::HTTP_2
+            && response.content_length().is_none()
+            && !response.headers().contains_key(header::TRANSFER_ENCODING);
         let number: u64 = rand::random();
+        let path = self.folder.join(format!("incoming-{number:016x}"));
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|file| {
+                rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+                Ok((file.try_clone()?, file))
+            });
+        let (file, lock) = file.map_err(|error| self.away(&format!("cannot write the download: {error}")))?;
         let incoming = Incoming {
-            path: self.folder.join(format!("incoming-{number:016x}")),
+            path,
             full: since.is_none(),
             copy: Copy {
                 etag: text(header::ETAG),
@@ -304,8 +347,10 @@ impl Fetch {
                 started,
                 mark: format!("{number:016x}"),
             },
+            open_ended,
+            _lock: lock,
         };
-        self.save(&mut response, &incoming.path).await?;
+        self.save(&mut response, file, open_ended).await?;
         Ok(Found {
             files: vec![incoming.path.clone()],
             mark: incoming.copy.mark.clone(),
@@ -318,19 +363,28 @@ impl Fetch {
     }
 
     /// Writes a body into a file of our own, all of it or an error.
-    async fn save(&self, response: &mut reqwest::Response, path: &Path) -> Result<(), SourceError> {
+    async fn save(
+        &self,
+        response: &mut reqwest::Response,
+        file: std::fs::File,
+        open_ended: bool,
+    ) -> Result<(), SourceError> {
         let full = |error: std::io::Error| self.away(&format!("cannot write the download: {error}"));
-        let file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(full)?;
+        let began = tokio::time::Instant::now();
+        let (mut packed, mut last) = (None, b'\n');
         let mut file = tokio::io::BufWriter::with_capacity(256 << 10, tokio::fs::File::from_std(file));
         let announced = response.content_length();
         let mut length = 0u64;
         while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(error))? {
             length += chunk.len() as u64;
+            packed.get_or_insert(chunk.starts_with(&[0x1f, 0x8b]));
+            last = chunk.last().copied().unwrap_or(last);
+            if began.elapsed() > LONGEST {
+                return Err(self.away(&format!(
+                    "the download was not done after {} hours",
+                    LONGEST.as_secs() / 3600
+                )));
+            }
             if length > limits::FILE {
                 return Err(self.away(&format!("it is larger than {} GiB", limits::FILE >> 30)));
             }
@@ -341,6 +395,12 @@ impl Fetch {
                 "the download broke off after {length} of {} bytes",
                 announced.unwrap_or_default()
             )));
+        }
+        // Nothing else tells whether the last field of a csv is whole.
+        if open_ended && self.csv && packed == Some(false) && !matches!(last, b'\n' | b'\r') {
+            return Err(self.away(
+                "the server does not say how long it is, and its last line is not ended: it may have broken off",
+            ));
         }
         file.flush().await.map_err(full)?;
         file.get_ref().sync_all().await.map_err(full)
@@ -391,6 +451,11 @@ impl Fetch {
             return Err(self.away("it has not been read whole yet, so no order can be looked up in it"));
         }
         Ok(files)
+    }
+
+    /// Host and file, for messages.
+    pub fn shown(&self) -> &str {
+        self.shown.trim_matches('`')
     }
 
     fn full_path(&self) -> PathBuf {
@@ -458,14 +523,14 @@ impl Fetch {
             xxhash_rust::xxh3::xxh3_128(self.url.expose().as_bytes())
         );
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            // another process (`check`) may be downloading: only what is old is litter
-            let old = entry
-                .metadata()
-                .and_then(|meta| meta.modified())
-                .ok()
-                .and_then(|time| Timestamp::try_from(time).ok())
-                .is_some_and(|time| self.clock.now().duration_since(time).as_hours() >= 24);
-            if old && super::label(&entry.path()).starts_with("incoming-") {
+            if !super::label(&entry.path()).starts_with("incoming-") {
+                continue;
+            }
+            // another process (`check`) may be downloading: it holds its file
+            let litter = std::fs::File::open(entry.path()).is_ok_and(|file| {
+                rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+            });
+            if litter {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
@@ -525,6 +590,20 @@ impl Fetch {
             _ => self.away(&format!("the server answers {status}")),
         }
     }
+}
+
+/// Until when a server asks to be left alone: seconds, or a moment by its own clock.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u32>() {
+        Ok(seconds) => jiff::SignedDuration::from_secs(seconds.into()),
+        Err(_) => {
+            let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            until.duration_since(date(headers).unwrap_or(now))
+        }
+    };
+    now.checked_add(wait.clamp(jiff::SignedDuration::ZERO, LEFT_ALONE))
+        .ok()
 }
 
 fn date(headers: &HeaderMap) -> Option<Timestamp> {

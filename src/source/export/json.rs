@@ -227,9 +227,10 @@ impl Json {
                 .get_or_insert_with(|| format!("a value is longer than {} MiB", limits::FIELD >> 20));
         }
         if text.contains(UNDECODABLE) {
-            watch
-                .problem
-                .get_or_insert_with(|| "a value holds bytes that are not in the file's encoding".into());
+            watch.problem.get_or_insert_with(|| {
+                "a value holds bytes that are not in the file's encoding (shop.source.records.encoding)"
+                    .into()
+            });
             return Node::Text(text.replace(UNDECODABLE, "\u{FFFD}").into());
         }
         Node::Text(text.into())
@@ -255,6 +256,8 @@ impl Json {
             "true" => return Ok(Node::Bool(true)),
             "false" => return Ok(Node::Bool(false)),
             "null" => return Ok(Node::Null),
+            // no JSON, but Python writes it; a template that wants a number refuses it for its own order
+            "NaN" | "Infinity" | "-Infinity" => return Ok(Node::Text(word.into())),
             _ => {}
         }
         let digits = word.strip_prefix('-').unwrap_or(word);
@@ -275,7 +278,9 @@ impl Json {
         {
             return Ok(Node::Text(decimal.to_string().into()));
         }
-        if plain && word.parse::<f64>().is_ok_and(f64::is_finite) && !word.ends_with('.') {
+        // too large for any number of ours: the template that wants one refuses it
+        let digits_only = !word.contains(|c: char| c.is_alphabetic() && !matches!(c, 'e' | 'E'));
+        if plain && digits_only && word.parse::<f64>().is_ok() && !word.ends_with('.') {
             return Ok(Node::Text(word.into()));
         }
         if at_end {
@@ -308,6 +313,7 @@ impl Json {
                     }
                     Ok(())
                 })?;
+                last_of_each(&mut fields);
                 Ok(keep.then(|| {
                     Node::Tree(Arc::new(Tree {
                         text: None,
@@ -503,6 +509,20 @@ impl Records for Json {
     fn proves_its_end(&self) -> bool {
         self.state == State::End(true)
     }
+}
+
+/// Of members with the same name the last one stands, as every reader of JSON has it.
+fn last_of_each(fields: &mut Vec<(Arc<str>, Node)>) {
+    let unlike = |(place, (name, _)): (usize, &(Arc<str>, Node))| {
+        fields[..place].iter().all(|(other, _)| other != name)
+    };
+    if fields.len() <= 32 && fields.iter().enumerate().all(unlike) {
+        return;
+    }
+    let mut met = HashSet::with_capacity(fields.len());
+    fields.reverse();
+    fields.retain(|(name, _)| met.insert(Arc::clone(name)));
+    fields.reverse();
 }
 
 fn wrong(found: u8, wanted: &str) -> Fault {

@@ -6,13 +6,17 @@ use crate::clock::Clock;
 use crate::source::SourceError;
 use std::fs::{File, Metadata};
 use std::hash::Hasher;
-use std::io::Seek;
+use std::io::{ErrorKind, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// A file younger than this may still be written.
 const YOUNG: Duration = Duration::from_secs(2);
+
+/// What to do about a file that we may not read.
+const RIGHTS: &str = "let the service's user read the file and enter its folder (chgrp, chmod; a file below /home also needs \
+     a drop-in for the unit, see docs/install.md)";
 
 /// A path or a glob.
 pub struct Local {
@@ -81,11 +85,12 @@ impl Local {
         }
         Ok(Found {
             mark: mark(&marks),
-            files: marks.into_iter().map(|(path, _)| path).collect(),
+            // the last one holds: it is read first, and what it says of an order is not said otherwise after it
+            files: marks.into_iter().rev().map(|(path, _)| path).collect(),
             started,
             full: true,
             unchanged: false,
-            overlay: false,
+            overlay: true,
             incoming: None,
         })
     }
@@ -99,6 +104,14 @@ impl Local {
         let away = |what: String| SourceError::Unavailable { what };
         // a path that exists as it is written is no pattern, whatever characters it has
         let plain = Path::new(&self.pattern);
+        if let Err(error) = plain.metadata()
+            && error.kind() == ErrorKind::PermissionDenied
+        {
+            return Err(away(format!(
+                "export `{}` stands in a folder that this user may not enter; {RIGHTS}",
+                self.shown()
+            )));
+        }
         let paths: Vec<PathBuf> = if plain.is_file() {
             vec![plain.to_owned()]
         } else {
@@ -110,8 +123,17 @@ impl Local {
         };
         let mut files = Vec::new();
         for path in paths {
-            let meta = std::fs::metadata(&path)
-                .map_err(|error| away(format!("cannot read export `{}`: {error}", super::label(&path))))?;
+            let meta = match std::fs::metadata(&path) {
+                Ok(meta) => meta,
+                // it went away since it was listed, or is a link to nowhere: no file
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => {
+                    return Err(away(format!(
+                        "cannot read export `{}`: {error}",
+                        super::label(&path)
+                    )));
+                }
+            };
             if meta.is_file() {
                 files.push((path, meta));
             }
@@ -159,7 +181,10 @@ impl Watched {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, Fault> {
-        let file = File::open(path).map_err(|error| Fault::Torn(format!("it cannot be opened: {error}")))?;
+        let file = File::open(path).map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => Fault::hinted("it may not be read by this user", RIGHTS),
+            _ => Fault::Torn(format!("it cannot be opened: {error}")),
+        })?;
         let before = state(&file.metadata()?);
         Ok(Self { file, before })
     }

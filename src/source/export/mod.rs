@@ -24,6 +24,7 @@ use crate::source::{Finding, Known, Listed, Lists, Read, ReadEnd, Record, Source
 use crate::types::{OrderCode, RowHash};
 use async_trait::async_trait;
 use bytes::{Charset, Fault};
+pub use filters::ascii;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 pub use seal::print;
@@ -212,8 +213,8 @@ struct Handing {
     sender: mpsc::Sender<Vec<Record>>,
     size: usize,
     batch: Vec<Record>,
-    /// Orders that a newer file has told already.
-    newer: HashSet<OrderCode>,
+    /// Orders that a file has told already which is newer than the last one; and which of the files.
+    newer: HashMap<OrderCode, usize>,
     /// Who knows which records need not be handed over.
     known: Option<Arc<dyn Known>>,
     /// Records to ask about.
@@ -238,7 +239,7 @@ impl Handing {
             sender,
             size,
             batch: Vec::new(),
-            newer: HashSet::new(),
+            newer: HashMap::new(),
             known,
             sealed: Vec::new(),
             mets: Vec::new(),
@@ -443,6 +444,11 @@ impl ExportSource {
         mut each: impl FnMut(&mut T, &Format, Option<Met>, &mut Pass) -> Result<(), Fault> + Send + 'static,
     ) -> Result<(T, Pass), SourceError> {
         let format = Arc::clone(&self.format);
+        // how we call our copy says nothing to anybody
+        let address = match &self.place {
+            Place::Local(_) => None,
+            Place::Http(fetch) => Some(fetch.shown().to_owned()),
+        };
         let done = tokio::task::spawn_blocking(move || {
             let mut pass = Pass {
                 proven: true,
@@ -459,7 +465,10 @@ impl ExportSource {
                         each(&mut state, &format, None, &mut pass)?;
                         Err(fault)
                     })
-                    .map_err(|fault| named(&label(file), fault))?;
+                    .map_err(|fault| match &address {
+                        Some(address) => named(address, fault),
+                        None => named(&label(file), fault),
+                    })?;
             }
             each(&mut state, &format, None, &mut pass).map_err(|fault| named("the export", fault))?;
             Ok((state, pass))
@@ -548,7 +557,9 @@ fn named(name: &str, fault: Fault) -> SourceError {
         Fault::Bad { message, hint } => SourceError::Query {
             query: name.to_owned(),
             message,
-            hint,
+            hint: hint.or_else(|| {
+                Some("look at the file, and at what makes it: it stays unread until it is another".into())
+            }),
         },
         Fault::Stopped => SourceError::Stopped,
     }
@@ -597,11 +608,11 @@ impl ExportSource {
                     // whose number cannot be read stands there all the same
                     pass.proven &= !code.as_str().contains('\u{FFFD}');
                 }
-                if overlay && handing.newer.contains(&code) {
+                if overlay && handing.newer.get(&code).is_some_and(|file| *file < pass.file) {
                     return Ok(());
                 }
                 if overlay && pass.file < last_file {
-                    handing.newer.insert(code.clone());
+                    handing.newer.entry(code.clone()).or_insert(pass.file);
                 }
                 handing.take(format, code, met, pass)
             })
@@ -622,7 +633,13 @@ impl ExportSource {
             // an export without a single order is a mistake somewhere before it is the end of a shop
             listed: handing
                 .listed
-                .filter(|_| pass.proven && pass.skipped == 0 && pass.records > 0),
+                .filter(|_| pass.proven && pass.skipped == 0 && pass.records > 0)
+                .filter(|_| {
+                    found
+                        .incoming
+                        .as_ref()
+                        .is_none_or(|incoming| !incoming.open_ended)
+                }),
             unchanged: false,
         })
     }
@@ -647,9 +664,9 @@ impl Source for ExportSource {
         if codes.is_empty() {
             return Ok(Vec::new());
         }
-        let (files, overlay) = match &self.place {
-            Place::Local(local) => (local.find(&*self.clock).await?.files, false),
-            Place::Http(fetch) => (fetch.copies()?, true),
+        let files = match &self.place {
+            Place::Local(local) => local.find(&*self.clock).await?.files,
+            Place::Http(fetch) => fetch.copies()?,
         };
         let asked: HashMap<OrderCode, usize> = codes
             .iter()
@@ -665,7 +682,7 @@ impl Source for ExportSource {
                     return Ok(());
                 };
                 // what a read hands over last is what stands: the last mention, of the newest file
-                let older = overlay && matches!(&found[place], Some((file, _)) if *file != pass.file);
+                let older = matches!(&found[place], Some((file, _)) if *file != pass.file);
                 if !older {
                     let seal = seal::seal(&met, &mut Vec::new());
                     found[place] = format.templates.record(&met.whole()?).ok().map(|mut record| {

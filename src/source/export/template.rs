@@ -419,8 +419,26 @@ impl Templates {
     pub fn names_must_be(&self, columns: &[Arc<str>]) -> Result<(), Fault> {
         for template in self.order.iter().chain(&self.items).chain(&self.skips) {
             for name in &template.names {
-                if columns.iter().any(|column| **column == **name) {
-                    continue;
+                match columns.iter().filter(|column| ***column == **name).count() {
+                    0 => {}
+                    1 => continue,
+                    count => {
+                        let whose = match template.key.starts_with("items.") {
+                            true => "item",
+                            false => "order",
+                        };
+                        return Err(Fault::hinted(
+                            format!(
+                                "template shop.source.map.\"{}\" names `{name}`, and {count} columns of the file have \
+                                 that name",
+                                template.key
+                            ),
+                            format!(
+                                "give one of the columns another name in the export, or write `{whose}.{name}` where \
+                                 the first of them is meant"
+                            ),
+                        ));
+                    }
                 }
                 let nearest = columns
                     .iter()

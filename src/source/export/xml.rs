@@ -518,7 +518,7 @@ impl Records for Xml {
                 Ok(Event::Text(text)) => {
                     let outside = self.open.is_empty() && !text.xml10_content().trim().is_empty();
                     if outside {
-                        return Err(if ended && after == rest.len() {
+                        return Err(if ended && after == rest.len() && self.root != Root::Awaited {
                             torn()
                         } else {
                             Fault::bad("text stands outside of its elements; this is no XML export")
@@ -583,7 +583,7 @@ fn clean(text: &str, name: &str, watch: &mut Watch) -> Option<Arc<str>> {
     }
     Some(if text.contains(UNDECODABLE) {
         watch.blame(format!(
-            "`{name}` holds bytes that are not in the file's encoding"
+            "`{name}` holds bytes that are not in the file's encoding (shop.source.records.encoding)"
         ));
         text.replace(UNDECODABLE, "\u{FFFD}").into()
     } else {
