@@ -2,24 +2,31 @@
 //! file, kept as a secret, and never stands in an argument or in the configuration.
 
 use super::{Failure, Shell, block_on, secret};
+use crate::assemble;
 use crate::brani::Service;
 use crate::brani::client::Client;
 use crate::brani::model::EshopInfo;
 use crate::cli::Init;
 use crate::clock::SystemClock;
 use crate::config::secret::{Secret, SecretRef};
-use crate::config::{Scalar, Secrets, SourceKind};
+use crate::config::{Loaded, Scalar, Secrets, SourceKind};
 use crate::database::parameters::Dialect;
 use crate::database::{self, Purpose, Target};
 use crate::init::text::{self, Found, Place};
 use crate::init::{Facts, Shop, Tables, facts, files, recognise, tables};
+use crate::mapping::Mapping;
+use crate::mapping::dictionaries::Dictionaries;
 use crate::source::sql::{SqlSettings, SqlSource};
-use crate::source::{Lists, Source, preset};
+use crate::source::{ListRow, Lists, Read, Record, Source, export, preset};
+use crate::types::ShopStatus;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// What the package and the documentation ship: replaced without asking.
 const SHIPPED: [&str; 2] = [
@@ -58,7 +65,7 @@ pub(super) fn init(shell: &Shell, mut options: Init) -> Result<u8, Failure> {
             known.head.kind,
             SourceKind::Xml | SourceKind::Csv | SourceKind::Json
         ) {
-            return export(&writer, &options, name);
+            return exported(&writer, &options, name);
         }
     }
     if options.url.is_none() && options.shop.is_none() && writer.asks(&options) {
@@ -70,7 +77,7 @@ pub(super) fn init(shell: &Shell, mut options: Init) -> Result<u8, Failure> {
         match answer.as_str() {
             "mysql" | "mariadb" => {}
             "postgres" | "postgresql" | "sqlite" => options.url = Some(ask_url(&writer, &options, &answer)?),
-            "shoptet-xml" | "shoptet-csv" => return export(&writer, &options, &answer),
+            "shoptet-xml" | "shoptet-csv" => return exported(&writer, &options, &answer),
             folder if Path::new(folder).is_dir() => options.shop = Some(folder.into()),
             other => {
                 return Err(
@@ -118,8 +125,8 @@ fn replaceable(output: &Path, force: bool) -> Result<(), Failure> {
     .hint("replace it with --force, or write elsewhere with --output FILE"))
 }
 
-/// An export: there is nothing to look into, but its address is a secret.
-fn export(writer: &Writer<'_>, options: &Init, name: &str) -> Result<u8, Failure> {
+/// An export: its address is a secret, and its methods are known by their names in orders alone.
+fn exported(writer: &Writer<'_>, options: &Init, name: &str) -> Result<u8, Failure> {
     let url = match &options.url {
         Some(url) => url.clone(),
         None => writer.ask(options, "Address of the export", "")?,
@@ -131,8 +138,109 @@ fn export(writer: &Writer<'_>, options: &Init, name: &str) -> Result<u8, Failure
         return Err(Failure::new(64, "the address of the export is missing")
             .hint("give --url https://… (the permanent link of the export)"));
     }
-    let text = text::export(name, options.base_url.as_ref());
-    writer.write(&text, &[("shop-export", &Secret::new(url))])
+    let url = Secret::new(url);
+    let base_url = options.base_url.as_ref();
+    let loaded = writer.load(&text::export(name, base_url, &Lists::default(), None))?;
+    let (lists, brani) =
+        block_on(async { Ok((export_lists(&loaded, &url).await, brani(writer, options).await)) })?;
+    let lists = lists.unwrap_or_else(|error| {
+        writer.shell.out.note(&format!(
+            "warning: the export could not be read, so its shipping and payment methods are not listed: {error}; \
+             list them as `brani-sync check` asks for them, or run init with --force again when it can be read"
+        ));
+        Lists::default()
+    });
+    let text = text::export(name, base_url, &lists, brani.as_ref());
+    writer.write(&text, &[("shop-export", &url)])
+}
+
+/// A method that no order has had for so long is a shop's past, unless one of the five newest has it.
+const PAST: jiff::SignedDuration = jiff::SignedDuration::from_hours(24 * 365);
+
+/// The statuses, shipping and payment methods of an export's orders that the configuration does not list.
+async fn export_lists(loaded: &Loaded, url: &Secret) -> Result<Lists, String> {
+    let config = &loaded.config;
+    let kind = config.shop.source.kind.unwrap_or(SourceKind::Xml);
+    // The download is kept where the daemon finds it, so that `check` need not ask for it again so soon.
+    let folder = loaded.ledger_path().parent().unwrap_or(Path::new(".")).to_owned();
+    let owner = std::fs::metadata(&folder).ok();
+    let settings = export::Setup::new(&config.shop, kind, url.clone(), Vec::new(), folder.clone());
+    let source =
+        export::ExportSource::new(settings, Arc::new(SystemClock)).map_err(|error| error.to_string())?;
+    let listed = Arc::new(Dictionaries::build(&config.eshop_info, &Lists::default()));
+    let mapping = Mapping::new(assemble::mapping_settings(config), Arc::clone(&listed));
+    let (batches, mut inbox) = mpsc::channel::<Vec<Record>>(2);
+    let reading = source.read(Read { since: None }, batches);
+    let taking = async {
+        // by list and value, when it was met last
+        let mut met: BTreeMap<(usize, String), Timestamp> = BTreeMap::new();
+        let mut newest: Vec<Timestamp> = Vec::new();
+        while let Some(batch) = inbox.recv().await {
+            for record in batch {
+                let created = mapping.created(&record).unwrap_or(Timestamp::UNIX_EPOCH);
+                newest.push(created);
+                for (list, column) in ["_status", "_shipping", "_payment"].into_iter().enumerate() {
+                    let value = record.order.get(column).filter(|value| !value.is_empty());
+                    if let Some(value) = value.filter(|_| met.len() < 1000) {
+                        let last = met.entry((list, value.to_text())).or_insert(created);
+                        *last = created.max(*last);
+                    }
+                }
+            }
+            newest.sort_by_key(|created| std::cmp::Reverse(*created));
+            newest.truncate(5);
+        }
+        (met, newest)
+    };
+    let (end, (met, newest)) = tokio::join!(reading, taking);
+    if let Some(owner) = owner.filter(|_| rustix::process::geteuid().is_root()) {
+        // what root wrote there must stay writable for the service
+        for file in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if file.metadata().is_ok_and(|file| file.uid() == 0) {
+                let _ = std::os::unix::fs::chown(file.path(), Some(owner.uid()), Some(owner.gid()));
+            }
+        }
+    }
+    end.map_err(|error| error.to_string())?;
+    let since = match newest.as_slice() {
+        [first, .., fifth] if newest.len() == 5 => {
+            first.checked_sub(PAST).map_or(*fifth, |past| past.min(*fifth))
+        }
+        _ => Timestamp::MIN,
+    };
+    let mut lists = Lists::default();
+    for ((list, value), last) in met {
+        if last < since {
+            continue;
+        }
+        let row = ListRow {
+            name: value.clone(),
+            method: method(&value).filter(|_| list == 2).map(str::to_owned),
+            shop: value,
+            ..ListRow::default()
+        };
+        match list {
+            0 if listed.status(&ShopStatus(row.shop.clone())).is_some() => {}
+            0 => lists.statuses.push(row),
+            1 => lists.shipping.push(row),
+            _ => lists.payments.push(row),
+        }
+    }
+    Ok(lists)
+}
+
+/// What a payment method's name says of it.
+fn method(name: &str) -> Option<&'static str> {
+    let plain = export::ascii(name).to_lowercase();
+    [
+        ("dobirk", "cash_on_delivery"),
+        ("prevod", "bank_transfer"),
+        ("kart", "card"),
+        ("hotov", "cash"),
+    ]
+    .into_iter()
+    .find(|(word, _)| plain.contains(word))
+    .map(|(_, method)| method)
 }
 
 /// The address of a database of this kind.

@@ -3,7 +3,7 @@
 use super::{Column, Facts, Shop, Tables};
 use crate::brani::model::EshopInfo;
 use crate::source::{ListRow, Lists};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -179,11 +179,27 @@ fn lists(out: &mut String, found: &Found<'_>) {
     out.push_str(
         "\n# The shop's own lists are read from its database. A row here goes before the row of the same `shop`.\n",
     );
-    let brani = found.brani;
-    let mut ids: Vec<i64> = Vec::new();
+    let known = known_ids(found.lists, found.brani);
     let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for row in &found.lists.statuses {
-        if !seen.insert(("statuses", &row.shop)) {
+    for (list, rows) in [
+        ("statuses", &found.lists.statuses),
+        ("shipping", &found.lists.shipping),
+        ("payments", &found.lists.payments),
+    ] {
+        for row in rows {
+            if seen.insert((list, &row.shop)) {
+                entry(out, list, row, known.get(&(list, row.shop.as_str())).cloned());
+            }
+        }
+    }
+}
+
+/// The ids and GUIDs that Brani has under the names of rows, as lines, by list and shop value.
+fn known_ids<'l>(lists: &'l Lists, brani: Option<&EshopInfo>) -> BTreeMap<(&'static str, &'l str), String> {
+    let mut lines = BTreeMap::new();
+    let mut ids: Vec<i64> = Vec::new();
+    for row in &lists.statuses {
+        if lines.contains_key(&("statuses", row.shop.as_str())) {
             continue;
         }
         let known = brani
@@ -193,7 +209,9 @@ fn lists(out: &mut String, found: &Found<'_>) {
             .map(|status| status.id.0)
             .filter(|id| !ids.contains(id));
         ids.extend(known);
-        entry(out, "statuses", row, known.map(|id| format!("id = {id}")));
+        if let Some(id) = known {
+            lines.insert(("statuses", row.shop.as_str()), format!("id = {id}"));
+        }
     }
     let methods = |pick: fn(&EshopInfo) -> &crate::brani::model::RetailWholesale, name: &str| {
         let lists = brani.map(pick)?;
@@ -205,20 +223,17 @@ fn lists(out: &mut String, found: &Found<'_>) {
             .find(|method| same(&method.name, name))
             .map(|method| format!("guid = {}", quoted(&method.guid)))
     };
-    for row in &found.lists.shipping {
-        if !seen.insert(("shipping", &row.shop)) {
-            continue;
+    for row in &lists.shipping {
+        if let Some(line) = methods(|info| &info.shipping_methods, &row.name) {
+            lines.entry(("shipping", row.shop.as_str())).or_insert(line);
         }
-        let known = methods(|info| &info.shipping_methods, &row.name);
-        entry(out, "shipping", row, known);
     }
-    for row in &found.lists.payments {
-        if !seen.insert(("payments", &row.shop)) {
-            continue;
+    for row in &lists.payments {
+        if let Some(line) = methods(|info| &info.payment_methods, &row.name) {
+            lines.entry(("payments", row.shop.as_str())).or_insert(line);
         }
-        let known = methods(|info| &info.payment_methods, &row.name);
-        entry(out, "payments", row, known);
     }
+    lines
 }
 
 fn same(one: &str, other: &str) -> bool {
@@ -227,6 +242,11 @@ fn same(one: &str, other: &str) -> bool {
 
 /// A row of a list: in force where Brani has it already, else as a comment.
 fn entry(out: &mut String, list: &str, row: &ListRow, known: Option<String>) {
+    let mark = if known.is_some() { "" } else { "# " };
+    written(out, list, row, known, mark);
+}
+
+fn written(out: &mut String, list: &str, row: &ListRow, known: Option<String>, mark: &str) {
     let mut lines = vec![
         format!("[[eshop_info.{list}]]"),
         format!("shop = {}", quoted(&row.shop)),
@@ -235,10 +255,6 @@ fn entry(out: &mut String, list: &str, row: &ListRow, known: Option<String>) {
     if let (Some(method), "payments") = (&row.method, list) {
         lines.push(format!("method = {}", quoted(method)));
     }
-    let mark = match &known {
-        Some(_) => "",
-        None => "# ",
-    };
     if let Some(known) = known {
         lines.push(format!("{known}    # Brani has it under this name"));
     }
@@ -247,8 +263,9 @@ fn entry(out: &mut String, list: &str, row: &ListRow, known: Option<String>) {
     }
 }
 
-/// The configuration of an export: the URL is kept as a secret.
-pub fn export(preset: &str, base_url: Option<&url::Url>) -> String {
+/// The configuration of an export: the URL is kept as a secret. `lists` are the values that its orders hold and the
+/// preset does not list.
+pub fn export(preset: &str, base_url: Option<&url::Url>, lists: &Lists, brani: Option<&EshopInfo>) -> String {
     let mut out = String::new();
     head(&mut out, base_url);
     let _ = writeln!(
@@ -257,6 +274,28 @@ pub fn export(preset: &str, base_url: Option<&url::Url>) -> String {
          url = {{ credential = \"shop-export\" }}",
         quoted(preset)
     );
+    if !lists.statuses.is_empty() {
+        out.push_str(
+            "# Statuses of your own stand below: name here all that bring an order to Brani.\n\
+             # send_when = [\"Nevyřízená\", \"Vyřizuje se\"]\n",
+        );
+    }
+    if *lists != Lists::default() {
+        out.push_str(
+            "\n# Found in the export: `shop` is the name there (`*` stands for any text), `name` is what Brani shows.\n",
+        );
+    }
+    let known = known_ids(lists, brani);
+    for (list, rows) in [
+        ("statuses", &lists.statuses),
+        ("shipping", &lists.shipping),
+        ("payments", &lists.payments),
+    ] {
+        for row in rows {
+            let known = known.get(&(list, row.shop.as_str())).cloned();
+            written(&mut out, list, row, known, "");
+        }
+    }
     out
 }
 

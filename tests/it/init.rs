@@ -307,6 +307,81 @@ fn an_exports_address_is_kept_as_a_secret() {
     desk.checks();
 }
 
+#[tokio::test]
+async fn the_methods_and_statuses_of_an_exports_orders_are_listed_and_its_configuration_checks() {
+    let desk = Desk::new();
+    let export = desk.0.path().join("orders.xml");
+    let order = |code: &str, date: &str, status: &str, shipping: &str, payment: &str| {
+        let line = |kind: &str, name: &str| {
+            format!("<ITEM><TYPE>{kind}</TYPE><CODE>x</CODE><NAME>{name}</NAME><AMOUNT>1</AMOUNT></ITEM>")
+        };
+        format!(
+            "<ORDER><CODE>{code}</CODE><DATE>{date}</DATE><STATUS>{status}</STATUS><CURRENCY><CODE>CZK</CODE></CURRENCY><CUSTOMER>\
+             <EMAIL>a@example.invalid</EMAIL><PHONE>+420777000111</PHONE><BILLING_ADDRESS><NAME>Božena Příkladová</NAME><STREET>Příčná 1</STREET>\
+             <CITY>Praha</CITY><ZIP>11000</ZIP></BILLING_ADDRESS></CUSTOMER><TOTAL_PRICE><WITH_VAT>10</WITH_VAT><PRICE_TO_PAY>10</PRICE_TO_PAY>\
+             <PAID>0</PAID></TOTAL_PRICE><ORDER_ITEMS>{}{}{}</ORDER_ITEMS></ORDER>",
+            line("product", "Hrnek"),
+            line("shipping", shipping),
+            line("billing", payment),
+        )
+    };
+    std::fs::write(
+        &export,
+        format!(
+            "<ORDERS>{}{}{}{}</ORDERS>",
+            order("1", "2026-03-01 10:00:00", "Nevyřízená", "Zásilkovna", "Dobírkou"),
+            order("2", "2026-03-02 10:00:00", "Balí se", "PPL \"domů\"", "Kartou"),
+            ["4", "5", "6"]
+                .map(|code| order(code, "2026-03-01 09:00:00", "Nevyřízená", "Zásilkovna", "Kartou"))
+                .concat(),
+            order("3", "2024-03-02 10:00:00", "Stará", "Dávno zrušená", "Složenkou"),
+        ),
+    )
+    .unwrap();
+    let sandbox = start(Options::default()).await;
+    let mut known = info();
+    let guid = "11111111-2222-4333-8444-555555555555";
+    known.shipping_methods.retail.methods[0].name = "zásilkovna".into();
+    known.shipping_methods.retail.methods[0].guid = guid.into();
+    client(&sandbox).post_eshop_info(&known).await.unwrap();
+    desk.token("sandbox");
+    let base_url = sandbox.base_url().to_string();
+    let desk = tokio::task::spawn_blocking(move || {
+        let url = format!("file://{}", export.display());
+        desk.inits(&["--preset", "shoptet-xml", "--url", &url, "--base-url", &base_url]);
+        desk
+    })
+    .await
+    .unwrap();
+    let text = desk.text();
+    for part in [
+        "\n[[eshop_info.statuses]]\nshop = \"Balí se\"",
+        &format!(
+            "\n[[eshop_info.shipping]]\nshop = \"Zásilkovna\"\nname = \"Zásilkovna\"\nguid = \"{guid}\""
+        ),
+        "PPL \"domů\"",
+        "\nshop = \"Dobírkou\"\nname = \"Dobírkou\"\nmethod = \"cash_on_delivery\"",
+        "\nshop = \"Kartou\"\nname = \"Kartou\"\nmethod = \"card\"",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    for not in ["Nevyřízená\"\nname", "Stará", "Dávno", "Složenkou"] {
+        assert!(!text.contains(not), "{not}\n{text}");
+    }
+    desk.checks();
+    // online, too: every order of the export maps
+    let desk = tokio::task::spawn_blocking(move || {
+        desk.token("sandbox");
+        let output = desk.run(&["--config", desk.config().to_str().unwrap(), "check"]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(said(&output).contains("✓ order `2`"), "{}", said(&output));
+        desk
+    })
+    .await
+    .unwrap();
+    drop(desk);
+}
+
 #[test]
 fn an_unknown_shop_in_postgres_or_sqlite_gets_queries_to_be_finished_too() {
     for (db, kind) in [(Postgres::create(), "postgres"), (Sqlite::create(), "sqlite")] {
