@@ -1,7 +1,7 @@
 //! What strangers may send, one function each: any bytes at all must end in a value or an error, soon and without a
 //! panic.
 //!
-//! `tests/it/fuzz.rs` replays the corpus through them, the programs in `bin/` feed them to libFuzzer. They go in where
+//! `tests/it/fuzz.rs` replays the corpus through them, `bin/any.rs` has libFuzzer feed them. They go in where
 //! strangers do: through the file, the socket or the text, not past it.
 
 use brani_sync::brani::client::Client;
@@ -24,6 +24,17 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+
+/// Every target by its name, which is its corpus's, too.
+pub const ALL: [(&str, fn(&[u8])); 7] = [
+    ("config", config),
+    ("xml", xml),
+    ("csv", csv),
+    ("json", json),
+    ("answers", answers),
+    ("receiver", receiver),
+    ("sql", sql),
+];
 
 /// A panic in a task is only an error to those who wait for it: here it is a finding.
 static PANICS: AtomicUsize = AtomicUsize::new(0);

@@ -130,18 +130,8 @@ fn changed_at_random_it_ends_in_a_value_or_an_error_too() {
     let seconds = variable("BRANI_SYNC_FUZZ_SECONDS")
         .and_then(|text| text.parse().ok())
         .unwrap_or(60);
-    type Target = (&'static str, fn(&[u8]));
-    let targets: [Target; 7] = [
-        ("config", targets::config),
-        ("xml", targets::xml),
-        ("csv", targets::csv),
-        ("json", targets::json),
-        ("answers", targets::answers),
-        ("receiver", targets::receiver),
-        ("sql", targets::sql),
-    ];
     let mut broken = Vec::new();
-    for (target, run) in targets {
+    for (target, run) in targets::ALL {
         if only.as_ref().is_some_and(|only| only != target) {
             continue;
         }
