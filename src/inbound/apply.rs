@@ -381,6 +381,20 @@ impl Apply {
                 tally,
             )
             .await?;
+            if let Some(entry) = entry.filter(|entry| entry.missing_since.is_none()) {
+                // Should the row come back, the shop has yet to hear of it.
+                let (code, now) = (entry.code.clone(), context.now());
+                context
+                    .ledger
+                    .write(move |connection| {
+                        if let Some(mut entry) = orders::get(connection, &code)? {
+                            entry.missing_since.get_or_insert(now);
+                            orders::put(connection, &entry)?;
+                        }
+                        Ok(())
+                    })
+                    .await?;
+            }
             return Ok(Step::Next);
         }
         if event.due <= context.now() {
@@ -533,7 +547,9 @@ impl Apply {
             .filter(|entry| !entry.agreed.known && entry.state == State::Waiting)
         {
             tracing::debug!(event = "event.left_to_send", ORDER_CODE = %entry.code, "Its first request carries the status");
-            context.bells.send.ring();
+            if entry.due <= context.now() {
+                context.bells.send.ring();
+            }
             return Ok(Step::Blocked);
         }
         for _ in 0..LOOKS_MAX {
@@ -740,21 +756,28 @@ impl Apply {
             }
             return Ok(Step::Next);
         }
-        context
+        let now = context.now();
+        let due = context
             .ledger
             .write(move |connection| {
-                if let Some(mut entry) = orders::get(connection, &key)?
-                    && matches!(entry.state, State::Sent | State::Waiting)
-                {
-                    entry.state = State::Waiting;
-                    entry.lane = Lane::Update;
+                let Some(mut entry) = orders::get(connection, &key)?
+                    .filter(|entry| matches!(entry.state, State::Sent | State::Waiting))
+                else {
+                    return Ok(true);
+                };
+                // One that was tried and failed goes when its time has come.
+                if entry.state == State::Sent || entry.attempts == 0 {
                     entry.due = Timestamp::UNIX_EPOCH;
-                    orders::put(connection, &entry)?;
                 }
-                Ok(())
+                entry.state = State::Waiting;
+                entry.lane = Lane::Update;
+                orders::put(connection, &entry)?;
+                Ok(entry.due <= now)
             })
             .await?;
-        context.bells.send.ring();
+        if due {
+            context.bells.send.ring();
+        }
         Ok(Step::Blocked)
     }
 

@@ -12,7 +12,7 @@ use crate::ledger::cursors::{self, name};
 use crate::ledger::inbox::{self, Event};
 use crate::ledger::orders;
 use crate::trouble::Weight;
-use crate::types::WebhookId;
+use crate::types::{EventId, WebhookId};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -280,6 +280,7 @@ impl Drain {
     ) -> Result<bool, PassError> {
         let general = GENERAL_EVENT_TYPES.contains(&webhook.event_type.as_str());
         let mut total_at_first = None;
+        let mut first_of_all = None;
         for page in 1..=PAGES_MAX {
             context.bells.drain.step();
             let request = PageRequest {
@@ -289,12 +290,11 @@ impl Drain {
                 from: from.map(str::to_owned),
                 oldest_first: true,
             };
-            let Some((events, total, size)) = self.page(context, webhook, general, &request).await? else {
-                return Ok(true);
+            let answer = self.page(context, webhook, general, &request).await?;
+            let Some((events, total, size)) = answer.filter(|(events, ..)| !events.is_empty()) else {
+                return self.stood(context, webhook, general, request, first_of_all).await;
             };
-            if events.is_empty() {
-                return Ok(true);
-            }
+            let first_of_all = *first_of_all.get_or_insert(events[0].id);
             if total_at_first.is_some_and(|first| total < first) {
                 // Events left the listing from its beginning: later ones moved to pages already read.
                 return Ok(false);
@@ -303,13 +303,33 @@ impl Drain {
             let last = size > 0 && page.saturating_mul(size) >= total;
             self.take(context, webhook, events, learned, report).await?;
             if last {
-                return Ok(true);
+                return self
+                    .stood(context, webhook, general, request, Some(first_of_all))
+                    .await;
             }
         }
         Err(PassError::NotYet(format!(
             "the listing of webhook {} does not end",
             webhook.id
         )))
+    }
+
+    /// Whether a listing of several pages still begins as it did: else events left it while it was read, and later ones
+    /// moved to pages already read, however many came at its end.
+    async fn stood(
+        &self,
+        context: &Context,
+        webhook: &Webhook,
+        general: bool,
+        last: PageRequest,
+        first: Option<EventId>,
+    ) -> Result<bool, PassError> {
+        let Some(first) = first.filter(|_| last.page > 1) else {
+            return Ok(true);
+        };
+        let request = PageRequest { page: 1, ..last };
+        let answer = self.page(context, webhook, general, &request).await?;
+        Ok(answer.is_some_and(|(events, ..)| events.first().is_some_and(|event| event.id == first)))
     }
 
     async fn page(

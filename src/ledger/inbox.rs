@@ -311,6 +311,17 @@ pub fn met(connection: &Connection, id: EventId, general: bool) -> Result<(), Le
     Ok(())
 }
 
+/// A row that was away is back: what came for it meanwhile has yet to reach the shop. Returns how many events wait again;
+/// a text is forgotten already.
+///
+/// # Errors
+/// SQLite's.
+pub fn meet_again(connection: &Connection, code: &OrderCode) -> Result<usize, LedgerError> {
+    let sql = "UPDATE events SET state = 'new', attempts = 0, due = 0, reason = NULL, done = NULL
+               WHERE code = ?1 AND state = 'unmatched' AND type <> 'order_history'";
+    Ok(connection.prepare_cached(sql)?.execute([code.as_str()])?)
+}
+
 /// Puts an event off to its next attempt.
 ///
 /// # Errors

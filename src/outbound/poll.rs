@@ -559,12 +559,18 @@ async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<bo
         parked,
         unparked,
     } = changes;
-    let (new_claims, noted) = context
+    let (new_claims, noted, met_again) = context
         .ledger
         .write(move |connection| {
             let mut noted = Noted::default();
+            let mut met_again = 0;
             for (entry, payload, wants) in kept {
                 let code = entry.code.clone();
+                let was_away =
+                    |before: Entry| before.missing_since.is_some() && before.state != State::Deleted;
+                if entry.missing_since.is_none() && orders::get(connection, &code)?.is_some_and(was_away) {
+                    met_again += inbox::meet_again(connection, &code)?;
+                }
                 if keep(connection, entry, payload.as_ref())? {
                     extras::note(connection, &code, &wants, now, &mut noted)?;
                 }
@@ -581,9 +587,12 @@ async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<bo
                     new.push((code, key));
                 }
             }
-            Ok((new, noted))
+            Ok((new, noted, met_again))
         })
         .await?;
+    if met_again > 0 {
+        context.bells.apply.ring();
+    }
     for (code, kind, problem) in noted.parked {
         super::extras::tell_parked(&code, kind, &problem.to_string());
     }

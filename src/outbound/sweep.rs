@@ -11,6 +11,7 @@ use crate::clock::later;
 use crate::config::DeleteMode;
 use crate::context::{Context, PassError, some_codes};
 use crate::ledger::cursors::{self, name};
+use crate::ledger::inbox;
 use crate::ledger::orders::{self, Entry, State};
 use crate::source::Listed;
 use crate::trouble::Weight;
@@ -119,9 +120,10 @@ async fn look_for_gone(context: &Context, listed: Option<&Listed>) -> Result<boo
             .filter(|entry| entry.missing_since.is_some() && !missing.contains(&entry.code))
             .map(|entry| entry.code.clone())
             .collect();
-        context
+        let met_again = context
             .ledger
             .write(move |connection| {
+                let mut met_again = 0;
                 for code in &missing {
                     if let Some(mut entry) = orders::get(connection, code)? {
                         entry.missing_since.get_or_insert(now);
@@ -139,11 +141,15 @@ async fn look_for_gone(context: &Context, listed: Option<&Listed>) -> Result<boo
                         entry.missing_since = None;
                         entry.delete_wanted = false;
                         orders::put(connection, &entry)?;
+                        met_again += inbox::meet_again(connection, code)?;
                     }
                 }
-                Ok(())
+                Ok(met_again)
             })
             .await?;
+        if met_again > 0 {
+            context.bells.apply.ring();
+        }
         // Polls go between the batches.
         tokio::task::yield_now().await;
     }

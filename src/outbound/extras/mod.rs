@@ -211,7 +211,7 @@ impl Beside {
     /// Brani answered with success.
     fn success(&self, context: &Context) {
         let now = context.now();
-        self.weather().success(now);
+        self.weather().success(None, now);
         for (event, text) in [
             ("brani.unreachable", "Brani answers again"),
             ("brani.unauthorized", "Brani takes the token again"),

@@ -48,7 +48,7 @@ impl InFlight {
 
 impl Sender {
     /// One request. What Brani took is handed on to be marked; what it did not is recorded here. Once `stop` is asked
-    /// for, no request leaves any more.
+    /// for, or Brani is away or wants to be left alone, no request leaves any more.
     pub(super) async fn deliver(
         &self,
         context: &Context,
@@ -57,7 +57,7 @@ impl Sender {
         to_mark: &mpsc::UnboundedSender<Sent>,
         stop: &CancellationToken,
     ) {
-        if stop.is_cancelled() {
+        if stop.is_cancelled() || self.weather().holds(context.now()) {
             let code = ready.code.clone();
             let given_back = give_back(context, &code).await;
             flight.land([&code], |flown| {
@@ -81,7 +81,7 @@ impl Sender {
         let now = context.now();
         match result {
             Ok(()) => {
-                let freed = self.weather().success(now);
+                let freed = self.weather().success(Some(&ready.code), now);
                 for (event, text) in [
                     ("brani.unreachable", "Brani answers again"),
                     ("brani.unauthorized", "Brani takes the token again"),
@@ -251,7 +251,7 @@ impl Sender {
     ) {
         let now = context.now();
         match result {
-            Ok(()) => drop(self.weather().success(now)),
+            Ok(()) => drop(self.weather().success(Some(code), now)),
             Err(error) => {
                 let out = {
                     let mut weather = self.weather();

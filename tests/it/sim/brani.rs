@@ -44,6 +44,8 @@ pub struct Happening {
     pub status: Option<StatusId>,
     /// The parcel.
     pub number: Option<String>,
+    /// It has left the listing.
+    pub purged: bool,
 }
 
 /// The service.
@@ -65,6 +67,8 @@ pub struct Brani {
     pub in_flight: BTreeMap<String, u32>,
     /// When a request for an order last ended, one way or another.
     pub busy_until: BTreeMap<String, Timestamp>,
+    /// Until then it asked, as far as the running daemon heard, that no order be sent.
+    pub quiet_until: Option<Timestamp>,
     next_id: i64,
     parcels: u64,
 }
@@ -91,7 +95,35 @@ impl World {
                 written: time::written(at),
                 status,
                 number: number.map(str::to_owned),
+                purged: false,
             });
+        }
+    }
+
+    /// The oldest events of a listing leave it, of those that the ledger has; somebody may pack meanwhile.
+    fn purges(&mut self, webhook: i64) {
+        if !self.plan.purges || !self.chance(0.1) {
+            return;
+        }
+        let most = self.rng.random_range(1..4);
+        for _ in 0..most {
+            let oldest = self
+                .brani
+                .events
+                .iter()
+                .enumerate()
+                .filter(|(_, event)| event.webhook == webhook && !event.purged)
+                .map(|(place, event)| (place, event.id))
+                .next();
+            let Some((place, id)) = oldest else { break };
+            if !self.has_event(id) {
+                break;
+            }
+            self.brani.events[place].purged = true;
+            self.tell(|| format!("brani: event {id} leaves the listing"));
+            if self.rng.random_bool(0.5) {
+                self.packer();
+            }
         }
     }
 
@@ -106,7 +138,7 @@ impl World {
     }
 
     /// Somebody packs this order.
-    fn packs(&mut self, code: &str) {
+    pub fn packs(&mut self, code: &str) {
         let code = code.to_owned();
         let now = self.now();
         if self.plan.echoes {
@@ -308,9 +340,13 @@ impl Flight {
             Fate::Good => Ok(()),
             Fate::TooMany(wait) => {
                 self.answered = true;
-                self.shared
-                    .get()
-                    .tell(|| format!("brani: 429 for `{code}`, wait {wait} s"));
+                let mut world = self.shared.get();
+                world.tell(|| format!("brani: 429 for `{code}`, wait {wait} s"));
+                let until = world.now() + jiff::SignedDuration::from_secs(wait.cast_signed());
+                world.brani.quiet_until = world.brani.quiet_until.max(Some(until));
+                if world.mutation == Some(Mutation::NoRetryAfter) {
+                    return Err(unavailable("HTTP 429", None, false, false));
+                }
                 Err(unavailable("HTTP 429", Some(wait), false, false))
             }
             Fate::NoConnection => {
@@ -519,12 +555,15 @@ impl Service for ModelService {
     async fn events(&self, page: &PageRequest) -> Result<Option<EventsPage>, Error> {
         self.ask().await?;
         let answer = {
-            let world = self.shared.get();
+            let mut world = self.shared.get();
+            if page.page > 1 {
+                world.purges(page.webhook.0);
+            }
             let mut events: Vec<(String, &Happening)> = world
                 .brani
                 .events
                 .iter()
-                .filter(|event| event.webhook == page.webhook.0)
+                .filter(|event| event.webhook == page.webhook.0 && !event.purged)
                 .map(|event| (event.written.clone(), event))
                 .filter(|(written, _)| page.from.as_ref().is_none_or(|from| written >= from))
                 .collect();

@@ -58,26 +58,73 @@ impl World {
             Some(Mutation::ForgetUnanswered) => {
                 "UPDATE orders SET unanswered = 0, owed = 0, window_to = coalesce(window_to, window_from)"
             }
+            Some(Mutation::OutOfOrder) => {
+                "UPDATE orders SET status_event = NULL, status_event_id = NULL;
+                 UPDATE events SET state = 'new' WHERE type = 'status_change' AND state IN ('applied', 'superseded')
+                 AND id = (SELECT min(id) FROM events e WHERE e.code = events.code AND e.type = 'status_change')"
+            }
             _ => return,
         };
+        self.put(sql);
+    }
+
+    /// A fault's own statements.
+    fn put(&self, sql: &str) {
         let _ = rusqlite::Connection::open(&self.checks.ledger)
-            .and_then(|connection| connection.execute(sql, []));
+            .and_then(|connection| connection.execute_batch(sql));
+    }
+
+    /// The cursor is moved from outside.
+    pub fn set_cursor(&self, to: Timestamp) {
+        self.put(&format!(
+            "INSERT INTO meta (name, value) VALUES ('poll.cursor', '{}')
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            to.as_millisecond()
+        ));
+    }
+
+    /// A ledger is said to have learned everything.
+    pub fn set_learned(&self) {
+        let now = self.now().as_millisecond();
+        self.put(&format!(
+            "INSERT OR IGNORE INTO meta (name, value) VALUES ('drain.learned', '{now}')"
+        ));
+    }
+
+    /// What the last window did not show is said to be gone.
+    pub fn take_absence_for_gone(&self) {
+        let shown: Vec<String> = self.shop.window.iter().map(|code| format!("'{code}'")).collect();
+        self.put(&format!(
+            "UPDATE orders SET missing_since = 0 WHERE known = 1 AND code NOT IN ({})",
+            shown.join(", ")
+        ));
     }
 
     fn row(&self, code: &str) -> Option<&Row> {
-        self.shop.rows.get(code).or_else(|| self.shop.removed.get(code))
+        let removed = self.shop.removed.get(code).map(|(row, _)| row);
+        self.shop.rows.get(code).or(removed)
     }
 
-    /// A number that the ledger keeps of an order.
-    fn kept(&mut self, column: &str, code: &str) -> Option<i64> {
+    /// A look into the ledger.
+    fn ask(&mut self, sql: &str, of: impl rusqlite::ToSql) -> Option<i64> {
         let checks = &mut self.checks;
         if checks.looks.is_none() {
             let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
             checks.looks = rusqlite::Connection::open_with_flags(&checks.ledger, flags).ok();
         }
-        let sql = format!("SELECT {column} FROM orders WHERE code = ?1");
-        let mut statement = checks.looks.as_ref()?.prepare_cached(&sql).ok()?;
-        statement.query_row([code], |row| row.get(0)).ok()
+        let mut statement = checks.looks.as_ref()?.prepare_cached(sql).ok()?;
+        statement.query_row([of], |row| row.get(0)).ok()
+    }
+
+    /// A number that the ledger keeps of an order.
+    fn kept(&mut self, column: &str, code: &str) -> Option<i64> {
+        self.ask(&format!("SELECT {column} FROM orders WHERE code = ?1"), code)
+    }
+
+    /// Whether an event is in the ledger's inbox.
+    pub fn has_event(&mut self, id: i64) -> bool {
+        self.ask("SELECT 1 FROM events WHERE id = ?1 AND general = 0", id)
+            .is_some()
     }
 
     /// When the request that leaves now was decided.
@@ -133,6 +180,9 @@ impl World {
         let now = self.now();
         if self.brani.in_flight.get(code).is_some_and(|count| *count > 0) {
             self.broken(format!("two requests in flight for `{code}`"));
+        }
+        if self.brani.quiet_until.is_some_and(|until| until > now) {
+            self.broken(format!("`{code}` is sent before the time that Brani asked for"));
         }
         let Some(row) = self.row(code).cloned() else {
             return self.broken(format!("`{code}` is sent, and the shop never had it"));
@@ -199,6 +249,11 @@ impl World {
             .iter()
             .find(|(began, _)| *began > answered)
             .map_or(Timestamp::MAX, |(_, ended)| *ended);
+        // While an older event still waits, no drain confirms the request.
+        let until = match self.kept("owed", code) {
+            Some(1) => Timestamp::MAX,
+            _ => until,
+        };
         let owed = self.brani.events.iter().any(|event| {
             event.code == code && event.kind == "status_change" && event.at >= since && event.at <= until
         });
@@ -296,8 +351,100 @@ impl World {
         {
             self.broken(format!("`{code}` is deleted at Brani, and the shop has it"));
         }
+        let now = self.now();
+        if let Some((_, removed)) = self.shop.removed.get(code)
+            && now.duration_since(*removed) < SignedDuration::from_hours(20)
+        {
+            self.broken(format!(
+                "`{code}` is deleted at Brani, and was missing for a moment only"
+            ));
+        }
         self.brani.packer.remove(code);
         self.checks.sent.remove(code);
+    }
+
+    /// Orders that stand in nobody's way.
+    fn is_good(&self, code: &str, row: &Row) -> bool {
+        !(row.unmappable || row.dead_handler || row.gone || self.brani.cursed.contains_key(code))
+            && row.status != STORNO
+    }
+
+    /// Every order that always fails moves, and so do those that do not; returns these.
+    pub fn stir(&mut self) -> Vec<String> {
+        self.tell(|| "good orders and bad ones change at once".into());
+        let now = self.shop_now();
+        let codes: Vec<String> = self.shop.rows.keys().cloned().collect();
+        let mut good = Vec::new();
+        for code in codes {
+            let row = self.shop.rows[&code].clone();
+            let fine = self.is_good(&code, &row);
+            if fine && !(self.known(&code) && self.brani.orders.contains_key(&code)) {
+                continue;
+            }
+            if !row.gone {
+                self.shop.rows.get_mut(&code).expect("it is there").note += 1;
+                self.commit(&code, Some(now));
+            }
+            if fine {
+                good.push(code);
+            }
+        }
+        good
+    }
+
+    /// What the good ones became is at Brani a moment later, however the bad ones fare.
+    pub fn none_was_delayed(&mut self, good: &[String]) {
+        for code in good {
+            let row = &self.shop.rows[code];
+            let content = row.content();
+            let at_brani = self.brani.orders.get(code).map(|order| order.content.clone());
+            if at_brani.as_ref() != Some(&content) {
+                self.broken(format!(
+                    "`{code}` waits, and nothing is wrong with it: {at_brani:?} at Brani, {content} in the shop"
+                ));
+            }
+        }
+    }
+
+    /// Good orders and bad ones are packed at once.
+    pub fn pack_all(&mut self) {
+        let codes: Vec<String> = self.brani.orders.keys().cloned().collect();
+        for code in codes {
+            if self.shop.rows.contains_key(&code) {
+                self.packs(&code);
+            }
+        }
+    }
+
+    /// What was packed is in the shop a moment later, whatever becomes of the handlers of others.
+    pub fn all_was_applied(&mut self, good: &[String]) {
+        if self.checks.lost.is_some() {
+            return;
+        }
+        for code in good {
+            let row = self.shop.rows[code].clone();
+            let status = self.brani.orders.get(code).and_then(|order| order.status);
+            if status != Some(shop::id(&row.status)) {
+                self.broken(format!(
+                    "`{code}` waits to hear from Brani, and nothing is wrong with it: {status:?} there, {} in the shop",
+                    row.status
+                ));
+            }
+            self.parcels(code, &row);
+        }
+    }
+
+    /// Removed rows whose order Brani still has, after two sweeps that were far apart.
+    pub fn none_is_left_behind(&mut self) {
+        if self.checks.lost.is_some() || self.plan.export.is_some() {
+            return;
+        }
+        let codes: Vec<String> = self.shop.removed.keys().cloned().collect();
+        for code in codes {
+            if self.brani.orders.contains_key(&code) {
+                self.broken(format!("`{code}` was removed from the shop, and Brani has it"));
+            }
+        }
     }
 
     /// The row came out of the trash a moment ago.

@@ -24,8 +24,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -135,6 +135,7 @@ impl Daemon {
         let path = ledger;
         let ledger = Ledger::open_inline(path).expect("the ledger opens after any crash");
         let nothing_known = brani_sync::ledger::knows_nothing(path);
+        let mutation = shared.get().mutation;
         let rules = rules(shared);
         let mut handlers = Handlers::new();
         for event in &rules.events {
@@ -147,6 +148,7 @@ impl Daemon {
         let source = Arc::new(ModelSource {
             shared: shared.clone(),
             batch: rules.batch,
+            handed: Mutex::default(),
         });
         let wanted = Wanted {
             events: rules.events.clone(),
@@ -158,6 +160,13 @@ impl Daemon {
         if nothing_known {
             ready.set_polled();
         }
+        if mutation == Some(Mutation::SendsUnlearned) {
+            ready.set_drained();
+            shared.get().set_learned();
+        }
+        // What Brani asked of the one before, this one did not hear.
+        shared.get().brani.quiet_until = None;
+        let exports = shared.get().plan.export.map(|_| Arc::default());
         let context = Context {
             ledger,
             started: shared.get().now(),
@@ -182,8 +191,10 @@ impl Daemon {
         };
         let mut tasks = JoinSet::new();
         let drain = Drain::new(wanted, true);
-        tasks.spawn(fuse.clone().guard(read_loop(context.clone(), false)));
-        tasks.spawn(fuse.clone().guard(read_loop(context.clone(), true)));
+        for whole in [false, true] {
+            let reads = read_loop(context.clone(), shared.clone(), whole, exports.clone());
+            tasks.spawn(fuse.clone().guard(reads));
+        }
         tasks.spawn(fuse.clone().guard(send_loop(context.clone(), shared.clone())));
         tasks.spawn(
             fuse.clone()
@@ -225,8 +236,16 @@ async fn schedule(context: Context, shared: Shared) {
     let mut drain = context.now();
     loop {
         // When all is calm it need not look so often.
-        let calm = shared.get().calm;
-        tokio::time::sleep(Duration::from_secs(if calm { 120 } else { 30 })).await;
+        let (calm, night) = {
+            let world = shared.get();
+            (world.calm, world.night)
+        };
+        let pause = match (calm, night) {
+            (_, true) => 3600,
+            (true, _) => 120,
+            _ => 30,
+        };
+        tokio::time::sleep(Duration::from_secs(pause)).await;
         bells.poll.ring();
         if context.now().duration_since(drain).as_secs() >= 300 {
             drain = context.now();
@@ -248,12 +267,21 @@ async fn rung(context: &Context, bell: &Bell, at: Option<Timestamp>) {
     }
 }
 
-/// The poll's loop, or the sweep's: they run side by side, as the daemon's do.
-async fn read_loop(context: Context, whole: bool) {
+/// The poll's loop, or the sweep's: they run side by side, as the daemon's do, or, for an export, one at a time.
+async fn read_loop(
+    context: Context,
+    shared: Shared,
+    whole: bool,
+    exports: Option<Arc<tokio::sync::Mutex<()>>>,
+) {
     let bells = &context.bells;
     let bell = if whole { &bells.sweep } else { &bells.poll };
     loop {
         bell.rung().await;
+        let _alone = match &exports {
+            Some(exports) => Some(exports.lock().await),
+            None => None,
+        };
         let pass = bell.begin();
         let result = if whole {
             sweep::sweep(&context).await
@@ -273,6 +301,9 @@ async fn read_loop(context: Context, whole: bool) {
                 }
                 if whole {
                     let _ = apply::prune(&context).await;
+                } else if shared.get().mutation == Some(Mutation::AbsenceIsGone) {
+                    shared.get().take_absence_for_gone();
+                    let _ = sweep::plan_deletes(&context, true).await;
                 }
                 pass.end(Ended::Well);
             }
@@ -303,6 +334,9 @@ async fn send_loop(context: Context, shared: Shared) {
                 }
                 at = report.again;
                 pass.end(Ended::Well);
+                if report.failed > 0 && shared.get().mutation == Some(Mutation::OneStopsAll) {
+                    tokio::time::sleep(Duration::from_secs(300)).await;
+                }
             }
             Err(error) => {
                 at = Some(brani_sync::clock::later(context.now(), Duration::from_secs(5)));

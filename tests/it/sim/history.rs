@@ -90,7 +90,41 @@ impl History {
         if self.shared.get().checks.moves != moves {
             return Err("nobody does anything, and it is never quiet".into());
         }
-        Ok(())
+        self.night().await?;
+        self.stir().await
+    }
+
+    /// Rows that were removed are gone when two sweeps, far apart, do not find them.
+    async fn night(&mut self) -> Result<(), String> {
+        if self.shared.get().shop.removed.is_empty() {
+            return Ok(());
+        }
+        self.shared.get().night = true;
+        self.live(Duration::from_secs(21 * 3600)).await?;
+        self.shared.get().night = false;
+        self.sweep().await?;
+        self.shared.get().none_is_left_behind();
+        self.verdict()
+    }
+
+    /// Bad orders and dead handlers delay nobody else.
+    async fn stir(&mut self) -> Result<(), String> {
+        let good = self.shared.get().stir();
+        let export = self.shared.get().plan.export.unwrap_or(0);
+        self.live(Duration::from_secs(export)).await?;
+        self.bells().poll.ring();
+        self.live(Duration::from_secs(90)).await?;
+        self.shared.get().none_was_delayed(&good);
+        self.verdict()?;
+        self.shared.get().pack_all();
+        self.bells().drain.ring();
+        self.live(Duration::from_secs(90 + export)).await?;
+        self.shared.get().all_was_applied(&good);
+        self.verdict()
+    }
+
+    fn bells(&self) -> &brani_sync::context::Bells {
+        self.daemon.as_ref().expect("it runs").bells()
     }
 
     /// What the ledger says of the order that a verdict names.
@@ -124,7 +158,7 @@ impl History {
 
     async fn sweep(&mut self) -> Result<(), String> {
         self.shared.get().tell(|| "a sweep".into());
-        self.daemon.as_ref().expect("it runs").bells().sweep.ring();
+        self.bells().sweep.ring();
         self.live(Duration::from_secs(12 * 60)).await
     }
 
@@ -294,6 +328,9 @@ impl History {
     /// Somebody does something, or something breaks.
     async fn act(&mut self) {
         self.shared.get().tamper();
+        if self.shared.get().calm {
+            return;
+        }
         let (dice, push) = {
             let mut world = self.shared.get();
             (world.rng.random_range(0..100), world.rng.random_range(0..4))
@@ -307,9 +344,9 @@ impl History {
             }
             55..80 => {
                 self.shared.get().packer();
-                // A push: never, once, or twice; it only rings.
-                if let Some(daemon) = self.daemon.as_ref().filter(|_| push > 0) {
-                    daemon.bells().drain.ring();
+                // A push: never, late (below), once, or twice; it only rings.
+                for _ in 1..push {
+                    self.push();
                 }
             }
             80..84 => {
@@ -347,7 +384,14 @@ impl History {
                     self.crash().await;
                 }
             }
-            _ => {}
+            // A push that comes late, out of order, or from somebody else.
+            _ => self.push(),
+        }
+    }
+
+    fn push(&self) {
+        if let Some(daemon) = &self.daemon {
+            daemon.bells().drain.ring();
         }
     }
 }

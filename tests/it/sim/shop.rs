@@ -8,7 +8,7 @@ use brani_sync::writeback::{Call, Handler, Outcome, WritebackError};
 use jiff::{SignedDuration, Timestamp};
 use rand::RngExt;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -97,8 +97,12 @@ pub fn content(remark: &str, items: impl Iterator<Item = String>) -> String {
 pub struct Shop {
     /// Its orders.
     pub rows: BTreeMap<String, Row>,
-    /// Rows that were removed.
-    pub removed: BTreeMap<String, Row>,
+    /// Rows that were removed, and when.
+    pub removed: BTreeMap<String, (Row, Timestamp)>,
+    /// The export as it was last written, and when.
+    pub export: Option<(Timestamp, BTreeMap<String, Row>)>,
+    /// The codes that the last read from a moment on has shown.
+    pub window: Vec<String>,
     /// How far its clock is off.
     pub clock: SignedDuration,
     /// The latest its clock ever showed.
@@ -140,12 +144,42 @@ impl World {
     }
 }
 
+impl World {
+    /// What a reader of the shop gets to see: its rows, or its export, written anew where it is time.
+    fn shown(&mut self) -> &BTreeMap<String, Row> {
+        let Some(every) = self.plan.export else {
+            return &self.shop.rows;
+        };
+        let now = self.now();
+        let old = self
+            .shop
+            .export
+            .as_ref()
+            .is_none_or(|(written, _)| now.duration_since(*written).as_secs() >= every.cast_signed());
+        if old {
+            self.tell(|| "shop: the export is written".into());
+            self.shop.export = Some((now, self.shop.rows.clone()));
+        }
+        &self.shop.export.as_ref().expect("it was written").1
+    }
+
+    /// When what is shown stood so, by the shop's clock.
+    fn shown_at(&self) -> Timestamp {
+        match &self.shop.export {
+            Some((written, _)) => *written + self.shop.clock,
+            None => self.shop_now(),
+        }
+    }
+}
+
 /// The shop as a source.
 pub struct ModelSource {
     /// The world.
     pub shared: Shared,
     /// Orders in one batch.
     pub batch: usize,
+    /// The export that was handed over to its end, and from which moment on it was asked for.
+    pub handed: Mutex<Option<(Timestamp, Option<Timestamp>)>>,
 }
 
 fn names(list: &[&str]) -> Arc<[String]> {
@@ -227,29 +261,47 @@ impl Source for ModelSource {
     async fn read(&self, read: Read, batches: mpsc::Sender<Vec<Record>>) -> Result<ReadEnd, SourceError> {
         self.shared.latency().await;
         self.away()?;
-        let (started, codes) = {
-            let world = self.shared.get();
-            let codes: Vec<String> = world
-                .shop
-                .rows
+        let (started, rows, written) = {
+            let mut world = self.shared.get();
+            let whole = world.plan.export.is_some();
+            let rows: Vec<(String, Row)> = world
+                .shown()
                 .iter()
-                .filter(|(_, row)| read.since.is_none_or(|since| row.changed >= since))
-                .map(|(code, _)| code.clone())
+                .filter(|(_, row)| whole || read.since.is_none_or(|since| row.changed >= since))
+                .map(|(code, row)| (code.clone(), row.clone()))
                 .collect();
-            (world.shop_now(), codes)
+            if read.since.is_some() {
+                world.shop.window = rows.iter().map(|(code, _)| code.clone()).collect();
+            }
+            let written = world.shop.export.as_ref().map(|(written, _)| *written);
+            (world.shown_at(), rows, written)
         };
+        let handed = *self.handed.lock().unwrap();
+        if let (Some(written), Some((before, since))) = (written, handed)
+            && before == written
+            && read.since != since
+        {
+            return Ok(ReadEnd {
+                started,
+                records: 0,
+                complete: false,
+                unchanged: true,
+            });
+        }
+        let mutation = self.shared.get().mutation;
+        if mutation == Some(Mutation::CursorBeforeWrite) {
+            self.shared.get().set_cursor(started);
+        }
         let mut records = 0;
-        for codes in codes.chunks(self.batch) {
+        for rows in rows.chunks(self.batch) {
             let batch: Vec<Record> = {
                 let world = self.shared.get();
-                codes
-                    .iter()
-                    .filter_map(|code| {
-                        world
-                            .shop
-                            .rows
-                            .get(code)
-                            .map(|row| self.record(&world, code, row))
+                let live = world.plan.export.is_none();
+                rows.iter()
+                    .filter_map(|(code, row)| {
+                        // Rows of a database are read as they are when their batch comes.
+                        let row = if live { world.shop.rows.get(code)? } else { row };
+                        Some(self.record(&world, code, row))
                     })
                     .collect()
             };
@@ -257,7 +309,7 @@ impl Source for ModelSource {
             batches.send(batch).await.map_err(|_| SourceError::Stopped)?;
             self.shared.latency().await;
             if let Err(error) = self.away() {
-                if self.shared.get().mutation == Some(Mutation::CursorBeforeEnd) {
+                if mutation == Some(Mutation::CursorBeforeEnd) {
                     return Ok(ReadEnd {
                         started,
                         records,
@@ -268,6 +320,7 @@ impl Source for ModelSource {
                 return Err(error);
             }
         }
+        *self.handed.lock().unwrap() = written.map(|written| (written, read.since));
         Ok(ReadEnd {
             started,
             records,
@@ -280,16 +333,16 @@ impl Source for ModelSource {
         self.shared.latency().await;
         self.away()?;
         let records = {
-            let world = self.shared.get();
-            codes
-                .iter()
-                .filter_map(|code| {
-                    world
-                        .shop
-                        .rows
-                        .get(code.as_str())
-                        .map(|row| self.record(&world, code.as_str(), row))
-                })
+            let mut world = self.shared.get();
+            let rows: Vec<(&OrderCode, Row)> = {
+                let shown = world.shown();
+                codes
+                    .iter()
+                    .filter_map(|code| Some((code, shown.get(code.as_str())?.clone())))
+                    .collect()
+            };
+            rows.iter()
+                .map(|(code, row)| self.record(&world, code.as_str(), row))
                 .collect()
         };
         self.shared.latency().await;
@@ -305,7 +358,7 @@ impl Source for ModelSource {
     }
 
     fn is_live(&self) -> bool {
-        self.shared.get().plan.live
+        self.shared.get().plan.export.is_none()
     }
 }
 
@@ -447,6 +500,11 @@ impl World {
         }
         let code = codes[self.rng.random_range(0..codes.len())].clone();
         self.works(&code);
+        if self.plan.deletes && !self.shop.removed.is_empty() && self.rng.random_bool(0.1) {
+            let (code, (row, _)) = self.shop.removed.pop_first().expect("one is there");
+            self.shop.rows.insert(code.clone(), row);
+            self.commit(&code, None);
+        }
     }
 
     /// Somebody edits this order between our look at it and our write.
@@ -500,7 +558,14 @@ impl World {
                     }
                     Some(now)
                 }
-                97..100 if plan.deletes => {
+                97 if plan.deletes => {
+                    // No trash: the row is no more, and may be brought back, as it was.
+                    let row = self.shop.rows.remove(&code).expect("it was there");
+                    self.tell(|| format!("shop: `{code}` is removed"));
+                    self.shop.removed.insert(code, (row, true_now));
+                    return;
+                }
+                98..100 if plan.deletes => {
                     row.gone = !row.gone;
                     Some(now)
                 }
