@@ -405,7 +405,7 @@ async fn bytes_that_cannot_be_decoded_spoil_their_order_only() {
 async fn a_fragment_without_root_or_declaration_is_read() {
     let text = format!("{}\n{}", xml_order("1"), xml_order("2"));
     let (records, end) = read_xml(text).await;
-    assert!(!end.unwrap().listed.is_some());
+    assert!(end.unwrap().listed.is_none());
     assert_eq!(codes(&records), ["1", "2"]);
 }
 
@@ -618,7 +618,7 @@ async fn a_template_that_fails_spoils_its_order_only_and_names_itself() {
     shop.setup.records.complete = true;
     let (records, end) = read(&shop.open()).await;
     // one record could not be told by name: absence proves nothing
-    assert!(!end.unwrap().listed.is_some());
+    assert!(end.unwrap().listed.is_none());
     assert_eq!(codes(&records), ["1", "3"]);
     let problem = field(&records[0], "_problem");
     assert!(
@@ -681,7 +681,7 @@ async fn a_declared_complete_export_is_complete_only_at_its_proper_end() {
         "orders.xml",
         format!("{}{}", xml_order("1"), xml_order("2")),
     );
-    assert!(!read(&source).await.1.unwrap().listed.is_some());
+    assert!(read(&source).await.1.unwrap().listed.is_none());
 }
 
 #[tokio::test]
@@ -845,7 +845,7 @@ async fn a_torn_csv_is_unavailable_and_hands_nothing_over() {
     // a last line without its end may be whole; it proves nothing
     let (records, end) = read_csv(CSV.trim_end()).await;
     assert_eq!(records.len(), 2);
-    assert!(!end.unwrap().listed.is_some());
+    assert!(end.unwrap().listed.is_none());
 }
 
 #[tokio::test]
@@ -1289,7 +1289,7 @@ async fn changes_are_asked_for_since_the_moment_and_laid_over_the_whole_export()
     server.lock().unwrap().body = xml(&["2", "3"]).replace("Nevyřízená", "Vyřízena").into_bytes();
     let (records, end) = read_since(&source, moment("2025-11-03T08:00:00Z")).await;
     assert_eq!(codes(&records), ["2", "3"]);
-    assert!(!end.unwrap().listed.is_some());
+    assert!(end.unwrap().listed.is_none());
     server.lock().unwrap().body = b"<ORDERS></ORDERS>".to_vec();
     let (records, end) = read_since(&source, moment("2025-11-03T08:30:00Z")).await;
     assert!(records.is_empty());
