@@ -9,7 +9,6 @@ use crate::ledger::Ledger;
 use crate::ledger::cursors::{self, name};
 use crate::ledger::inbox;
 use crate::ledger::orders::{self, Entry, State};
-use crate::mapping;
 use crate::outbound::poll;
 use crate::source::{Read, Record};
 use crate::status::Agreed;
@@ -104,14 +103,18 @@ async fn take(
 ) -> Result<(), Failure> {
     let mapping = context.mapping.get();
     let mut entries = Vec::new();
+    let told = poll::told(context, batch.iter()).await?;
     for record in batch {
         if record.gone && context.rules.delete_mode == DeleteMode::Gone {
             continue;
         }
-        let Ok(mapped) = mapping.map(&record) else {
+        let Ok(mut mapped) = mapping.map(&record) else {
             taken.unmappable += 1;
             continue;
         };
+        if let Some(told) = told.get(&record.code) {
+            told.leave_out(&mut mapped);
+        }
         if mapped.created < history
             || record.items.is_empty()
             || !context.rules.brings(record.status.as_ref())
@@ -123,7 +126,7 @@ async fn take(
         entry.row_hash = Some(mapping.row_hash(&record));
         entry.fingerprint = Some(poll::fingerprint(&mapping));
         entry.row_status = record.status.clone();
-        entry.wanted = Some(mapping::content_hash(&mapped.order));
+        entry.wanted = Some(mapped.content);
         entry.sent = entry.wanted;
         entry.agreed = Agreed {
             known: true,

@@ -11,6 +11,7 @@ use crate::ledger::cursors::{self, name};
 use crate::ledger::orders::{self, Entry};
 use crate::mapping::dictionaries::Dictionaries;
 use crate::mapping::{self, Mapping};
+use crate::outbound::poll;
 use crate::source::Record;
 use crate::types::OrderCode;
 use rusqlite::Connection;
@@ -100,7 +101,10 @@ fn in_shop(
     };
     let dictionaries = Arc::new(Dictionaries::build(&loaded.config.eshop_info, &lists));
     let mapping = Mapping::new(assemble::mapping_settings(&loaded.config), dictionaries);
-    let mapped = mapping.map(&record);
+    let mut mapped = mapping.map(&record);
+    if let Ok(mapped) = &mut mapped {
+        poll::Told::of(connection, &record.code)?.leave_out(mapped);
+    }
     let at_brani = entry.is_some_and(Entry::maybe_at_brani);
     let why = match &mapped {
         _ if !at_brani && let Some(why) = kept_back(loaded, connection, &mapping, &record)? => Some(why),

@@ -11,11 +11,12 @@ use crate::ledger::inbox;
 use crate::ledger::orders::{self, Entry, State};
 use crate::ledger::{Ledger, LedgerError, millis};
 use crate::mapping::extras::Want;
-use crate::mapping::{Mapped, Mapping, Owner};
+use crate::mapping::{self, Mapped, Mapping, Owner};
 use crate::source::{Known, Listed, Read, Record};
 use crate::trouble::Weight;
-use crate::types::{OrderCode, RowHash};
+use crate::types::{OrderCode, PayloadHash, RowHash};
 use jiff::{SignedDuration, Timestamp};
+use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -342,6 +343,11 @@ pub async fn take(
         })
         .await?;
     let heard_of = heard_of(context, &batch, &met).await?;
+    let changed = batch
+        .iter()
+        .zip(&met)
+        .filter(|(_, met)| !matches!(met, Met::Known));
+    let told = told(context, changed.map(|(record, _)| record)).await?;
     let mut changes = Changes::default();
     let mut within: BTreeMap<OrderCode, Entry> = BTreeMap::new();
     for ((record, (_, row_hash)), met) in batch.iter().zip(hashed).zip(met) {
@@ -358,7 +364,10 @@ pub async fn take(
         {
             continue;
         }
-        let mapped = mapping.map(record);
+        let mut mapped = mapping.map(record);
+        if let (Ok(mapped), Some(told)) = (&mut mapped, told.get(&record.code)) {
+            told.leave_out(mapped);
+        }
         let created = match &mapped {
             Ok(mapped) => Some(mapped.created),
             Err(_) => mapping.created(record),
@@ -461,6 +470,69 @@ async fn heard_of(
         })
         .await?;
     Ok(heard)
+}
+
+/// The parcels' numbers that Brani told of an order, and what Brani was sent of it.
+pub struct Told {
+    numbers: Vec<String>,
+    sent: Option<PayloadHash>,
+}
+
+impl Told {
+    /// As the ledger has it.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn of(connection: &Connection, code: &OrderCode) -> Result<Self, LedgerError> {
+        Ok(Self {
+            numbers: inbox::package_numbers(connection, code)?,
+            sent: orders::get(connection, code)?.and_then(|entry| entry.sent),
+        })
+    }
+
+    /// Leaves the parcel's number out where the shop only repeats what Brani told: it is no news, and an order that is
+    /// packed is not to be sent for it. What Brani was sent with its number stays as it is.
+    pub fn leave_out(&self, mapped: &mut Mapped) {
+        let number = mapped.order.notes.tracking_number.as_deref();
+        let is_told = number.is_some_and(|number| {
+            let mut parts = number.split(',').map(str::trim);
+            parts.all(|part| self.numbers.iter().any(|told| told == part))
+        });
+        if is_told && self.sent != Some(mapped.content) {
+            mapped.order.notes.tracking_number = None;
+            mapped.content = mapping::content_hash(&mapped.order);
+        }
+    }
+}
+
+/// What Brani told of those orders in whose rows a parcel's number stands.
+///
+/// # Errors
+/// The ledger's.
+pub async fn told(
+    context: &Context,
+    records: impl Iterator<Item = &Record>,
+) -> Result<BTreeMap<OrderCode, Told>, PassError> {
+    let codes: Vec<OrderCode> = records
+        .filter(|record| {
+            let number = record.order.get("notes.trackingNumber");
+            number.is_some_and(|number| !number.is_empty())
+        })
+        .map(|record| record.code.clone())
+        .collect();
+    if codes.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let told = context
+        .ledger
+        .read(move |connection| {
+            codes
+                .into_iter()
+                .map(|code| Told::of(connection, &code).map(|told| (code, told)))
+                .collect()
+        })
+        .await?;
+    Ok(told)
 }
 
 /// What the ledger says of a row.

@@ -269,7 +269,7 @@ SELECT o.id AS _key, o.updated_at AS _cursor, o.code AS code, o.created_at AS "c
        o.phone AS phone, o.state AS _status, o.shipping AS _shipping, o.payment AS _payment, o.paid AS paid,
        o.total AS "price.withVat", 'CZK' AS "price.currencyCode", o.name AS "deliveryAddress.fullName",
        o.street AS "deliveryAddress.street", o.city AS "deliveryAddress.city", o.zip AS "deliveryAddress.zip",
-       'CZ' AS "deliveryAddress.countryCode", o.note AS "notes.customerRemark"
+       'CZ' AS "deliveryAddress.countryCode", o.note AS "notes.customerRemark", o.tracking AS "notes.trackingNumber"
 FROM orders o WHERE o.updated_at >= :since ORDER BY o.updated_at, o.id
 """
 [shop.source.items]

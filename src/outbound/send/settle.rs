@@ -275,8 +275,13 @@ impl Sender {
             }
         }
         for codes in ask.chunks(context.rules.batch.max(1)) {
-            for record in context.source.lookup(codes).await? {
-                let mapped = mapping.map(&record);
+            let records = context.source.lookup(codes).await?;
+            let told = poll::told(context, records.iter()).await?;
+            for record in records {
+                let mut mapped = mapping.map(&record);
+                if let (Ok(mapped), Some(told)) = (&mut mapped, told.get(&record.code)) {
+                    told.leave_out(mapped);
+                }
                 rows.insert(
                     record.code.clone(),
                     Row::Fresh(Box::new(record), mapped.map(Box::new)),
