@@ -373,13 +373,16 @@ pub fn select(connection: &Connection, condition: &str, limit: usize) -> Result<
     Ok(rows)
 }
 
-/// Orders that are to be deleted at Brani, and those that are to be deleted once more by now.
+/// Orders that are to be deleted at Brani, and those that are to be deleted once more by now; one whose request failed not
+/// before it is due.
 ///
 /// # Errors
 /// SQLite's.
 pub fn to_delete(connection: &Connection, now: Timestamp, limit: usize) -> Result<Vec<Entry>, LedgerError> {
     let now = millis(now);
-    let condition = format!("delete_wanted = 1 AND (state <> 'deleted' OR say_again <= {now})");
+    let condition = format!(
+        "delete_wanted = 1 AND (state <> 'deleted' OR say_again <= {now}) AND (attempts = 0 OR due <= {now})"
+    );
     select(connection, &condition, limit)
 }
 
@@ -634,7 +637,8 @@ pub fn due_after(connection: &Connection, now: Timestamp) -> Result<Option<Times
     let mut statement =
         connection.prepare_cached(
             "SELECT min(at) FROM (SELECT min(due) AS at FROM orders WHERE state = 'waiting' AND due > ?1
-             UNION ALL SELECT min(say_again) FROM orders WHERE delete_wanted = 1 AND state = 'deleted' AND say_again > ?1)",
+             UNION ALL SELECT min(say_again) FROM orders WHERE delete_wanted = 1 AND state = 'deleted' AND say_again > ?1
+             UNION ALL SELECT min(due) FROM orders WHERE delete_wanted = 1 AND attempts > 0 AND due > ?1)",
         )?;
     Ok(statement
         .query_row([millis(now)], |row| row.get::<_, Option<i64>>(0))?

@@ -5,8 +5,8 @@
 //! `deletes.mode`, with guards: absence from a window or an export never means gone.
 
 use super::poll::{self, Report};
-use super::send::SAY_AGAIN;
-use super::send::Sender;
+use super::send::{SAY_AGAIN, Sender, jitter};
+use super::weather::backoff;
 use crate::clock::later;
 use crate::config::DeleteMode;
 use crate::context::{Context, PassError, some_codes};
@@ -321,6 +321,7 @@ pub(super) async fn delete_wanted(
                         entry.state = State::Deleted;
                         entry.agreed = crate::status::Agreed::default();
                         entry.sent = None;
+                        entry.attempts = 0;
                         entry.answer = Some("deleted".into());
                         orders::forget_payload(connection, &code)?;
                         // Should the order come back, everything beside it is told anew.
@@ -335,6 +336,9 @@ pub(super) async fn delete_wanted(
                             crate::brani::Error::Unavailable { .. }
                                 | crate::brani::Error::Unauthorized { .. }
                         );
+                        // One that fails alone waits alone, as one that is sent does.
+                        entry.attempts = entry.attempts.saturating_add(1);
+                        entry.due = later(now, backoff(entry.attempts, jitter(&code, now)));
                     }
                 }
                 orders::put(connection, &entry)

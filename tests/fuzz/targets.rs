@@ -25,8 +25,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+/// What is done with an input.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which is its corpus's, too.
-pub const ALL: [(&str, fn(&[u8])); 7] = [
+pub const ALL: [(&str, Target); 7] = [
     ("config", config),
     ("xml", xml),
     ("csv", csv),

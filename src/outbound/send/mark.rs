@@ -353,7 +353,7 @@ async fn give_back(context: &Context, code: &OrderCode) -> Result<(), PassError>
 }
 
 /// Between 0 and 1, from the order and the moment: spread like chance, and a history can be played again.
-fn jitter(code: &OrderCode, now: Timestamp) -> f64 {
+pub(in crate::outbound) fn jitter(code: &OrderCode, now: Timestamp) -> f64 {
     let seed = u64::from_ne_bytes(now.as_millisecond().to_ne_bytes());
     let hash = xxhash_rust::xxh3::xxh3_64_with_seed(code.as_str().as_bytes(), seed);
     f64::from(u32::try_from(hash >> 32).unwrap_or(0)) / f64::from(u32::MAX)

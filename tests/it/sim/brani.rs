@@ -488,6 +488,7 @@ impl Service for ModelService {
         let mut flight = {
             let mut world = self.shared.get();
             world.tell(|| format!("delete: `{code}`"));
+            world.delete_leaves(&code);
             *world.brani.in_flight.entry(code.clone()).or_default() += 1;
             Flight {
                 shared: self.shared.clone(),

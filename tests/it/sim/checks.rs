@@ -23,6 +23,8 @@ struct Sent {
     last: Option<Last>,
     /// When the last request that was answered with success began.
     stood: Option<Timestamp>,
+    /// There was no request before the last one since the order was made or deleted.
+    first: bool,
     /// Requests that may repeat what Brani has, because one was not answered.
     repeats: u8,
     /// The first success after it; what follows within five minutes does not count for good.
@@ -33,6 +35,8 @@ struct Sent {
 #[derive(Default)]
 pub struct Checks {
     sent: BTreeMap<String, Sent>,
+    /// When each order was asked to be deleted of late.
+    asked_to_delete: BTreeMap<String, Vec<Timestamp>>,
     /// Complete drains: begun, ended.
     drains: Vec<(Timestamp, Timestamp)>,
     /// When the ledger was last lost or replaced.
@@ -201,6 +205,7 @@ impl World {
         self.stale(code, status, &row);
         let sent = self.checks.sent.entry(code.to_owned()).or_default();
         sent.newest = place;
+        sent.first = sent.last.is_none();
         sent.last = Some(Last {
             content: content.into(),
             status,
@@ -231,6 +236,16 @@ impl World {
                 || self.brani.packer.contains_key(code)
                 || now.duration_since(lost).as_secs() < 900
         }) {
+            return;
+        }
+        // The first request after a delete carried the packer's word, and the shop was told it while that was unconfirmed.
+        if sent.first
+            && self
+                .brani
+                .events
+                .iter()
+                .any(|event| event.code == code && event.status == status)
+        {
             return;
         }
         // Another word of the shop's for the same status is news of the shop's all the same.
@@ -339,6 +354,17 @@ impl World {
         sent.said = None;
     }
 
+    /// A request to delete leaves.
+    pub fn delete_leaves(&mut self, code: &str) {
+        let now = self.now();
+        let asked = self.checks.asked_to_delete.entry(code.to_owned()).or_default();
+        asked.retain(|at| now.duration_since(*at).as_secs() < 60);
+        asked.push(now);
+        if asked.len() > 15 {
+            self.broken(format!("the service is asked to delete `{code}` without end"));
+        }
+    }
+
     /// An order is deleted at Brani.
     pub fn deletes(&mut self, code: &str) {
         self.checks.moves += 1;
@@ -352,7 +378,9 @@ impl World {
             self.broken(format!("`{code}` is deleted at Brani, and the shop has it"));
         }
         let now = self.now();
-        if let Some((_, removed)) = self.shop.removed.get(code)
+        // What was in the trash was withdrawn before it was removed.
+        if let Some((row, removed)) = self.shop.removed.get(code)
+            && !row.gone
             && now.duration_since(*removed) < SignedDuration::from_hours(20)
         {
             self.broken(format!(

@@ -284,7 +284,7 @@ impl Source for ModelSource {
             return Ok(ReadEnd {
                 started,
                 records: 0,
-                complete: false,
+                listed: None,
                 unchanged: true,
             });
         }
