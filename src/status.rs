@@ -39,6 +39,8 @@ pub struct Agreed {
     pub owed: bool,
     /// Our latest request.
     pub window: Option<Window>,
+    /// What an export that was written before our own write may still say: no news, until one says what we wrote.
+    pub stale: Vec<ShopStatus>,
 }
 
 /// How far the clocks of the two machines may differ before an echo is taken for news, and the resolution of
@@ -50,6 +52,14 @@ pub const ECHO_SLACK: Duration = Duration::from_secs(2);
 pub const ECHO_OPEN: Duration = Duration::from_secs(15 * 60);
 
 impl Agreed {
+    /// Whether the shop's raw value is the merchant's news: neither what was agreed, nor what we are writing, nor what an
+    /// older export still says.
+    pub fn is_shop_news(&self, shop: Option<&ShopStatus>) -> bool {
+        shop != self.shop.as_ref()
+            && (self.writing.is_none() || shop != self.writing.as_ref())
+            && !shop.is_some_and(|shop| self.stale.contains(shop))
+    }
+
     /// Whether an event is the echo of our own request: its status, created while it ran.
     pub fn is_echo(&self, event: EventId, status: Option<StatusId>, created: &[Timestamp]) -> bool {
         let Some(window) = self.window else { return false };
@@ -149,7 +159,7 @@ pub fn decide(agreed: &Agreed, found: &Found) -> Decision {
     }
     let brani_news = found.event.is_some() && (found.event != agreed.brani || found.in_doubt);
     let begun = agreed.writing.is_some();
-    let shop_news = found.shop != agreed.shop && !(begun && found.shop == agreed.writing);
+    let shop_news = agreed.is_shop_news(found.shop.as_ref());
     let unfinished = begun && !shop_news;
     if found.protected && (shop_news || brani_news) {
         return Decision::Send {
@@ -214,6 +224,7 @@ impl Agreed {
             window.to = Some(now);
         }
         if let Some(intent) = intent {
+            self.stale.clear();
             self.shop = Some(intent.clone());
             self.writing = writing;
         }
@@ -236,6 +247,23 @@ impl Agreed {
         self.brani = Some(status);
         self.owed = self.owed || self.unconfirmed;
         self.unconfirmed = false;
+    }
+
+    /// To be kept with [`Agreed::after_write`] where the shop is read from exports: what was `agreed` and what was `read`
+    /// before may be said once more.
+    pub fn outdates(&mut self, agreed: Option<ShopStatus>, read: Option<ShopStatus>) {
+        for before in [agreed, read].into_iter().flatten() {
+            if Some(&before) != self.shop.as_ref() && !self.stale.contains(&before) {
+                self.stale.push(before);
+            }
+        }
+    }
+
+    /// To be kept when the shop's row was read with this value.
+    pub fn read(&mut self, shop: Option<&ShopStatus>) {
+        if shop == self.shop.as_ref() {
+            self.stale.clear();
+        }
     }
 
     /// To be kept when a drain begun after the answer brought nothing else.

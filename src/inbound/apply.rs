@@ -852,13 +852,18 @@ impl Apply {
     ) -> Result<(), PassError> {
         let (key, event, now) = (code.clone(), newest.cloned(), context.now());
         let shop = writing.clone();
+        let is_live = context.source.is_live();
         let ring = context
             .ledger
             .write(move |connection| {
                 let mut ring = false;
                 if let Some(mut entry) = orders::get(connection, &key)?.filter(|entry| entry.agreed.known) {
+                    let agreed = entry.agreed.shop.clone();
                     entry.agreed.after_write(status, Some(shop.clone()));
-                    entry.row_status = Some(shop);
+                    let read = entry.row_status.replace(shop);
+                    if !is_live {
+                        entry.agreed.outdates(agreed, read);
+                    }
                     // A merchant who puts the old status back makes the row that was looked at before.
                     entry.row_hash = None;
                     ring = mark(&mut entry, event.as_ref());

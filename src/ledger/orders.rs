@@ -231,9 +231,10 @@ pub struct Mark {
 const COLUMNS: &str = "code, key, created, state, row_hash, fingerprint, row_status, wanted_hash, sent_hash, fields, \
      known, shop_status, brani_status, writing, unconfirmed, owed, window_status, window_from, window_to, \
      status_event, status_event_id, lane, due, attempts, failing_since, unanswered, problems, parked_by, \
-     missing_since, delete_wanted, sent_at, answer, told_parked, row_gone, say_again, window_after";
+     missing_since, delete_wanted, sent_at, answer, told_parked, row_gone, say_again, window_after, \
+     stale";
 
-const COUNT: usize = 36;
+const COUNT: usize = 37;
 
 static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| COLUMNS.split(", ").collect());
 
@@ -242,7 +243,7 @@ static GET: LazyLock<String> = LazyLock::new(|| format!("SELECT {COLUMNS} FROM o
 static PUT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "INSERT OR REPLACE INTO orders ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-         ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36)"
+         ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37)"
     )
 });
 
@@ -285,6 +286,13 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
                 }),
                 None => None,
             },
+            stale: row
+                .get::<_, Option<String>>(36)?
+                .and_then(|text| serde_json::from_str::<Vec<String>>(&text).ok())
+                .unwrap_or_default()
+                .into_iter()
+                .map(ShopStatus)
+                .collect(),
         },
         status_event: match status_event {
             Some(at) => Some((at, row.get(20)?)),
@@ -418,7 +426,7 @@ pub fn codes(connection: &Connection, condition: &str, limit: usize) -> Result<V
 }
 
 /// An order's columns, in the order of [`COLUMNS`].
-fn row<'e>(e: &'e Entry, problems: Option<&'e str>) -> [ValueRef<'e>; COUNT] {
+fn row<'e>(e: &'e Entry, lists: &'e Lists) -> [ValueRef<'e>; COUNT] {
     fn whole(number: impl Into<i64>) -> ValueRef<'static> {
         ValueRef::Integer(number.into())
     }
@@ -464,7 +472,7 @@ fn row<'e>(e: &'e Entry, problems: Option<&'e str>) -> [ValueRef<'e>; COUNT] {
         whole(e.attempts),
         time(e.failing_since),
         whole(e.unanswered),
-        problems.map_or(ValueRef::Null, text),
+        lists.problems.as_deref().map_or(ValueRef::Null, text),
         e.parked_by.map_or(ValueRef::Null, |by| text(by.as_str())),
         time(e.missing_since),
         whole(e.delete_wanted),
@@ -476,13 +484,27 @@ fn row<'e>(e: &'e Entry, problems: Option<&'e str>) -> [ValueRef<'e>; COUNT] {
         window
             .and_then(|window| window.after)
             .map_or(ValueRef::Null, |id| whole(id.0)),
+        lists.stale.as_deref().map_or(ValueRef::Null, text),
     ]
 }
 
-fn problems(e: &Entry) -> Option<String> {
-    match e.problems.is_empty() {
-        true => None,
-        false => serde_json::to_string(&e.problems).ok(),
+/// What of an entry is kept as JSON; nothing for an empty list.
+struct Lists {
+    problems: Option<String>,
+    stale: Option<String>,
+}
+
+impl Lists {
+    fn of(e: &Entry) -> Self {
+        let stale = || e.agreed.stale.iter().map(ShopStatus::as_str).collect::<Vec<_>>();
+        Self {
+            problems: (!e.problems.is_empty())
+                .then(|| serde_json::to_string(&e.problems).ok())
+                .flatten(),
+            stale: (!e.agreed.stale.is_empty())
+                .then(|| serde_json::to_string(&stale()).ok())
+                .flatten(),
+        }
     }
 }
 
@@ -491,8 +513,8 @@ fn problems(e: &Entry) -> Option<String> {
 /// # Errors
 /// SQLite's.
 pub fn put(connection: &Connection, entry: &Entry) -> Result<(), LedgerError> {
-    let problems = problems(entry);
-    let row = row(entry, problems.as_deref()).map(ToSqlOutput::Borrowed);
+    let lists = Lists::of(entry);
+    let row = row(entry, &lists).map(ToSqlOutput::Borrowed);
     connection.prepare_cached(&PUT)?.execute(params_from_iter(row))?;
     Ok(())
 }
@@ -506,8 +528,8 @@ pub fn change(connection: &Connection, before: &Entry, entry: &Entry) -> Result<
     if before.code != entry.code {
         return put(connection, entry);
     }
-    let (old, new) = (problems(before), problems(entry));
-    let (old, new) = (row(before, old.as_deref()), row(entry, new.as_deref()));
+    let (old, new) = (Lists::of(before), Lists::of(entry));
+    let (old, new) = (row(before, &old), row(entry, &new));
     let mut sql = String::with_capacity(256);
     let mut values = vec![ToSqlOutput::Borrowed(new[0])];
     for (name, (old, new)) in NAMES.iter().zip(old.into_iter().zip(new)) {

@@ -20,6 +20,7 @@ CREATE TABLE orders (
     shop_status    TEXT,                         -- as last agreed, raw
     brani_status   INTEGER,                      -- as last agreed
     writing        TEXT,                         -- a write-back was begun with this value
+    stale          TEXT,                         -- what an export written before our write may still say (JSON)
     unconfirmed    INTEGER NOT NULL DEFAULT 0,
     owed           INTEGER NOT NULL DEFAULT 0,
     window_status  INTEGER,

@@ -222,8 +222,7 @@ fn want(entry: &mut Entry, mapped: &Mapped, lane: Lane) {
 
 /// Whether the shop's status is news: neither what was agreed nor what we are writing.
 pub fn is_shop_news(entry: &Entry, status: Option<&ShopStatus>) -> bool {
-    status != entry.agreed.shop.as_ref()
-        && (entry.agreed.writing.is_none() || status != entry.agreed.writing.as_ref())
+    entry.agreed.is_shop_news(status)
 }
 
 /// Brani has it, or may have it.
@@ -315,6 +314,7 @@ fn at_brani(known: Entry, look: Look<'_>, rules: &Rules, when: &When) -> Verdict
     }
     entry.delete_wanted = false;
     let differs = entry.sent != Some(mapped.content);
+    entry.agreed.read(record.status.as_ref());
     let status_news = is_shop_news(&entry, record.status.as_ref());
     let mapping_only = same_row && differs && !status_news && entry.state == State::Sent;
     if mapping_only

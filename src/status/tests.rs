@@ -439,3 +439,27 @@ fn every_broken_rule_is_noticed() {
     .collect();
     assert_eq!(unnoticed, vec![]);
 }
+
+#[test]
+fn what_an_export_from_before_our_write_says_is_no_news_until_one_says_what_we_wrote() {
+    let (paid, packed, cancelled) = (
+        ShopStatus::from("paid"),
+        ShopStatus::from("packed"),
+        ShopStatus::from("cancelled"),
+    );
+    let mut agreed = Agreed {
+        known: true,
+        shop: Some(paid.clone()),
+        brani: Some(StatusId(1)),
+        ..Agreed::default()
+    };
+    agreed.before_write(Some(&paid), packed.clone());
+    agreed.after_write(StatusId(-1), Some(packed.clone()));
+    agreed.outdates(Some(paid.clone()), Some(paid.clone()));
+    agreed.read(Some(&paid));
+    assert!(!agreed.is_shop_news(Some(&paid)), "an older export says it");
+    assert!(!agreed.is_shop_news(Some(&packed)));
+    assert!(agreed.is_shop_news(Some(&cancelled)), "nobody said that before");
+    agreed.read(Some(&packed));
+    assert!(agreed.is_shop_news(Some(&paid)), "the merchant went back to it");
+}
