@@ -102,9 +102,8 @@ fn both_sides_agree_in_ten_thousand_histories() {
 /// that is right without it.
 const MUTATIONS: &[(Mutation, u64)] = &[
     (Mutation::NoOverlap, 8),
-    (Mutation::CursorBeforeEnd, 404),
     (Mutation::NewestHashForSent, 0),
-    (Mutation::NoProtect, 4),
+    (Mutation::NoProtect, 1),
     (Mutation::ShortPage, 0),
     (Mutation::MappedStatuses, 2),
     (Mutation::NumbersLate, 0),
@@ -113,12 +112,11 @@ const MUTATIONS: &[(Mutation, u64)] = &[
     (Mutation::ForgetOwed, 14),
     (Mutation::ForgetUnanswered, 14),
     (Mutation::Unlocked, 29),
-    (Mutation::CursorBeforeWrite, 0),
     (Mutation::OutOfOrder, 0),
-    (Mutation::SendsUnlearned, 0),
-    (Mutation::AbsenceIsGone, 0),
+    (Mutation::SendsUnlearned, 315),
+    (Mutation::AbsenceIsGone, 1),
     (Mutation::OneStopsAll, 0),
-    (Mutation::NoRetryAfter, 0),
+    (Mutation::NoRetryAfter, 9),
 ];
 
 /// The first of five hundred seeds that notices a fault, and is right without it.

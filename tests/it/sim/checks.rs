@@ -78,15 +78,6 @@ impl World {
             .and_then(|connection| connection.execute_batch(sql));
     }
 
-    /// The cursor is moved from outside.
-    pub fn set_cursor(&self, to: Timestamp) {
-        self.put(&format!(
-            "INSERT INTO meta (name, value) VALUES ('poll.cursor', '{}')
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            to.as_millisecond()
-        ));
-    }
-
     /// A ledger is said to have learned everything.
     pub fn set_learned(&self) {
         let now = self.now().as_millisecond();

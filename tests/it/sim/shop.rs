@@ -288,10 +288,6 @@ impl Source for ModelSource {
                 unchanged: true,
             });
         }
-        let mutation = self.shared.get().mutation;
-        if mutation == Some(Mutation::CursorBeforeWrite) {
-            self.shared.get().set_cursor(started);
-        }
         let mut records = 0;
         for rows in rows.chunks(self.batch) {
             let batch: Vec<Record> = {
@@ -308,17 +304,7 @@ impl Source for ModelSource {
             records += batch.len() as u64;
             batches.send(batch).await.map_err(|_| SourceError::Stopped)?;
             self.shared.latency().await;
-            if let Err(error) = self.away() {
-                if mutation == Some(Mutation::CursorBeforeEnd) {
-                    return Ok(ReadEnd {
-                        started,
-                        records,
-                        listed: None,
-                        unchanged: false,
-                    });
-                }
-                return Err(error);
-            }
+            self.away()?;
         }
         *self.handed.lock().unwrap() = written.map(|written| (written, read.since));
         Ok(ReadEnd {

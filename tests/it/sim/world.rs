@@ -19,8 +19,6 @@ pub enum Mutation {
     Nothing,
     /// Reads do not step back behind the cursor.
     NoOverlap,
-    /// The cursor moves although the read failed halfway.
-    CursorBeforeEnd,
     /// The hash of what is wanted is taken for the hash of what was sent.
     NewestHashForSent,
     /// A protected status is like any other.
@@ -41,8 +39,6 @@ pub enum Mutation {
     ForgetUnanswered,
     /// The handler writes without looking at the row's status.
     Unlocked,
-    /// The cursor moves before what was read is written.
-    CursorBeforeWrite,
     /// An older status is applied once more after a newer one.
     OutOfOrder,
     /// A new ledger sends before it has learned what was packed.
