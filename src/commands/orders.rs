@@ -76,6 +76,8 @@ pub(super) fn orders(shell: &Shell, command: cli::Orders) -> Result<u8, Failure>
         cli::Orders::Delete { codes: list, .. } => {
             change(shell, &loaded, codes(list), "deleted at Brani", |entry, _| {
                 entry.delete_wanted = entry.state != State::Deleted;
+                // At once, whatever failed before.
+                entry.attempts = 0;
                 entry.delete_wanted
             })
         }

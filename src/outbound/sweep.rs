@@ -238,8 +238,10 @@ pub async fn plan_deletes(context: &Context, looked: bool) -> Result<(), PassErr
         .ledger
         .write(move |connection| {
             for code in &codes {
-                if let Some(mut entry) = orders::get(connection, code)? {
+                if let Some(mut entry) = orders::get(connection, code)?.filter(|entry| !entry.delete_wanted) {
                     entry.delete_wanted = true;
+                    // What failed before was another request.
+                    entry.attempts = 0;
                     orders::put(connection, &entry)?;
                 }
             }

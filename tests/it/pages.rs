@@ -192,7 +192,13 @@ async fn every_line_that_a_page_tells_the_reader_to_type_runs() {
                         "{page}: `{line}`: not in tests/booted/story"
                     );
                 }
-                "apt" => assert!(story.contains("dpkg -i"), "{page}: `{line}`"),
+                "apt" => {
+                    let verb = words(&line).into_iter().take(2).collect::<Vec<_>>().join(" ");
+                    assert!(
+                        story.contains(&verb),
+                        "{page}: `{line}`: not in tests/booted/story"
+                    );
+                }
                 "journalctl" => {
                     let field = words(&line).into_iter().find(|word| word.contains('='));
                     assert!(
@@ -202,7 +208,7 @@ async fn every_line_that_a_page_tells_the_reader_to_type_runs() {
                 }
                 // The gate itself, and what a developer types: the gate runs it.
                 "cargo" | "tests/run" | "tests/booted/run" | "systemd/pkg/build" => {}
-                variable if variable.contains('=') && line.contains(" cargo test ") => {}
+                variable if variable.contains('=') && line.contains(" cargo ") => {}
                 _ if line.starts_with("(umask 077; head -c 24 /dev/urandom") => {
                     let line = line.replace("/etc/brani-sync/brani-sync.secrets/webhook-secret", "webhook");
                     let status = Command::new("sh")
