@@ -1298,6 +1298,32 @@ async fn opencart_names_a_shipping_method_without_the_parcels_weight_and_tells_s
 }
 
 #[tokio::test]
+async fn opencart_weighs_in_kilograms_where_the_shop_knows_pounds_and_ounces_only() {
+    for preset in ["opencart3", "opencart4"] {
+        let mut shop = Shop::open(preset).await;
+        let variant = shop.variant(&expanded(preset, "")).await;
+        for (unit, value, weight) in [("lb", "1", "0.90718474"), ("oz", "16", "0.90718474")] {
+            shop.run("DELETE FROM oc_weight_class").await;
+            shop.run("DELETE FROM oc_weight_class_description").await;
+            shop.run(&format!(
+                "INSERT INTO oc_weight_class (weight_class_id, value) VALUES (1, {value})"
+            ))
+            .await;
+            shop.run(&format!("INSERT INTO oc_weight_class_description (weight_class_id, language_id, title, unit) VALUES (1, 2, '', '{unit}')"))
+                .await;
+            shop.run(&format!(
+                "UPDATE oc_product SET weight_class_id = 1, weight = 2 * {value}"
+            ))
+            .await;
+            let found = shop.items(&variant, &["1"]).await[0]["weight"].clone().unwrap();
+            let (found, wanted): (f64, f64) = (found.parse().unwrap(), weight.parse().unwrap());
+            assert!((found - wanted).abs() < 0.0005, "{preset} {unit}: {found}");
+        }
+        shop.close().await;
+    }
+}
+
+#[tokio::test]
 async fn opencart_4_finds_the_payment_of_orders_that_an_upgrade_left_behind() {
     let mut shop = Shop::open("opencart4").await;
     let variant = shop.variant(&expanded("opencart4", "")).await;
