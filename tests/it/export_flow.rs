@@ -177,6 +177,32 @@ async fn an_order_that_two_complete_exports_lack_is_deleted_and_no_broken_or_emp
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_breaks_off_moves_no_cursor() {
+    let shop = Exporter::new(COMPLETE, "").await;
+    let cursor = || -> Option<i64> {
+        let ledger = rusqlite::Connection::open(shop.path("state/ledger.db")).expect("the ledger");
+        let asked = ledger.query_row("SELECT value FROM meta WHERE name = 'poll.cursor'", [], |row| {
+            row.get::<_, String>(0)
+        });
+        asked.ok().map(|value| value.parse().expect("a moment"))
+    };
+    let whole = list(&["1", "2"]);
+    shop.put("orders.json", &whole[..whole.len() - 20]);
+    shop.tell(&["once"], 1);
+    assert_eq!(cursor(), None);
+    shop.put("orders.json", &whole);
+    shop.tell(&["once"], 0);
+    let first = cursor().expect("a whole read");
+    shop.put("orders.json", &list(&["1", "2", "3"])[..whole.len() + 20]);
+    shop.tell(&["once"], 1);
+    assert_eq!(cursor(), Some(first));
+    shop.put("orders.json", &list(&["1", "2", "3"]));
+    shop.tell(&["once"], 0);
+    assert!(cursor() > Some(first));
+    assert_eq!(shop.stand(), ["1", "2", "3"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_that_is_in_the_next_complete_export_again_was_never_gone() {
     let shop = Exporter::new(COMPLETE, "[deletes]\nmode = \"gone\"\n").await;
     shop.put("orders.json", &list(&["1", "2"]));
