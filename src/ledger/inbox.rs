@@ -9,6 +9,7 @@ use super::{LedgerError, millis, moment};
 use crate::types::{EventId, OrderCode, StatusId, WebhookId};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::BTreeSet;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +90,9 @@ pub fn insert(connection: &Connection, e: &Event, now: Timestamp) -> Result<bool
     let done = (e.state != "new").then(|| millis(now));
     let new = connection
         .prepare_cached(&format!(
-            "INSERT OR IGNORE INTO events ({COLUMNS}, done, held)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 1)"
+            "INSERT INTO events ({COLUMNS}, done, held)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, 1)
+             ON CONFLICT (general, id) DO NOTHING"
         ))?
         .execute(params![
             e.id.0,
@@ -113,6 +115,25 @@ pub fn insert(connection: &Connection, e: &Event, now: Timestamp) -> Result<bool
             done,
         ])?;
     Ok(new > 0)
+}
+
+/// Which of these events stand in the inbox. Those of one listing lie close together.
+///
+/// # Errors
+/// SQLite's.
+pub fn known(connection: &Connection, events: &[Event]) -> Result<BTreeSet<EventId>, LedgerError> {
+    let ids = || events.iter().map(|event| event.id);
+    let (Some(first), Some(from), Some(to)) = (events.first(), ids().min(), ids().max()) else {
+        return Ok(BTreeSet::new());
+    };
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM events WHERE general = ?1 AND id BETWEEN ?2 AND ?3")?;
+    let rows = statement
+        .query_map(params![first.general, from.0, to.0], |row| {
+            row.get(0).map(EventId)
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
 }
 
 /// Takes in an event of our own making, which no listing brings. Its id is below zero and is given once.
@@ -280,6 +301,17 @@ pub fn package_numbers(connection: &Connection, code: &OrderCode) -> Result<Vec<
     Ok(numbers)
 }
 
+/// Whether several webhooks of one type told of an order.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_doubled(connection: &Connection, code: &OrderCode) -> Result<bool, LedgerError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM events WHERE code = ?1 GROUP BY type HAVING min(webhook_id) < max(webhook_id)",
+    )?;
+    Ok(statement.exists([code.as_str()])?)
+}
+
 /// Marks an event as dealt with; its text goes.
 ///
 /// # Errors
@@ -396,8 +428,9 @@ pub fn set_newest_seen(
 /// # Errors
 /// SQLite's.
 pub fn totals(connection: &Connection) -> Result<Vec<(String, i64)>, LedgerError> {
-    let mut statement =
-        connection.prepare_cached("SELECT state, count(*) FROM events GROUP BY state ORDER BY state")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT state, count FROM totals WHERE what = 'events' AND count > 0 ORDER BY state",
+    )?;
     let rows = statement
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;

@@ -241,9 +241,16 @@ static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| COLUMNS.split(", ").collect
 /// Made once: these run for every order.
 static GET: LazyLock<String> = LazyLock::new(|| format!("SELECT {COLUMNS} FROM orders WHERE code = ?1"));
 static PUT: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (1..=COUNT).map(|place| format!("?{place}")).collect();
+    let anew: Vec<String> = NAMES[1..]
+        .iter()
+        .map(|name| format!("{name} = excluded.{name}"))
+        .collect();
+    // Never by REPLACE: a row that it overwrites goes without its triggers.
     format!(
-        "INSERT OR REPLACE INTO orders ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, \
-         ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37)"
+        "INSERT INTO orders ({COLUMNS}) VALUES ({}) ON CONFLICT (code) DO UPDATE SET {}",
+        places.join(", "),
+        anew.join(", ")
     )
 });
 
@@ -673,7 +680,7 @@ pub fn due_after(connection: &Connection, now: Timestamp) -> Result<Option<Times
 /// SQLite's.
 pub fn totals(connection: &Connection) -> Result<[i64; 4], LedgerError> {
     let mut totals = [0; 4];
-    let mut statement = connection.prepare_cached("SELECT state, count(*) FROM orders GROUP BY state")?;
+    let mut statement = connection.prepare_cached("SELECT state, count FROM totals WHERE what = 'orders'")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let state = State::parse(&row.get::<_, String>(0)?);

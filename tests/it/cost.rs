@@ -1,10 +1,11 @@
 //! What the hot paths cost, counted and not timed: allocations, and the steps that SQLite takes.
 
 use crate::mapping::{any_mapped, any_record, mapping};
+use brani_sync::ledger::inbox::{self, Event};
 use brani_sync::ledger::orders::{self, Entry, Lane, State};
-use brani_sync::ledger::{Ledger, cursors, inbox, open_reader};
+use brani_sync::ledger::{Ledger, cursors, open_reader};
 use brani_sync::mapping as rules;
-use brani_sync::types::{FieldKey, OrderCode, PayloadHash, RowHash, ShopKey};
+use brani_sync::types::{EventId, FieldKey, OrderCode, PayloadHash, RowHash, ShopKey, WebhookId};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use std::path::Path;
@@ -112,6 +113,9 @@ fn ask_all(connection: &Connection) {
     assert_eq!(orders::due_after(connection, now).unwrap(), None);
     assert!(inbox::open_of(connection, &code(50)).unwrap().is_empty());
     assert!(inbox::newest_status(connection, &code(50)).unwrap().is_none());
+    // The heartbeat's.
+    assert!(orders::totals(connection).unwrap()[State::Sent as usize] >= 100);
+    assert!(inbox::totals(connection).unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -127,6 +131,83 @@ async fn a_pass_in_which_nothing_changed_costs_the_same_with_fifty_times_the_ord
         many <= few + few / 10,
         "{few} steps with 100 orders, {many} with 5,000"
     );
+}
+
+/// What the tables themselves say.
+fn counted(connection: &Connection, table: &str) -> Vec<(String, i64)> {
+    let sql = format!("SELECT state, count(*) FROM {table} GROUP BY state ORDER BY state");
+    let mut statement = connection.prepare(&sql).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn the_totals_are_what_a_count_would_say_whatever_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.db");
+    ledger_of(&file, 40).await;
+    let ledger = Ledger::open_inline(&file).unwrap();
+    let now = Timestamp::UNIX_EPOCH;
+    let work = move |connection: &Connection| {
+        let states = [State::Waiting, State::Sent, State::Parked, State::Deleted];
+        for number in 0..200 {
+            let before = orders::get(connection, &code(number % 40))?;
+            let mut entry = before
+                .clone()
+                .unwrap_or_else(|| Entry::new(code(number % 40), ShopKey("1".into()), Timestamp::UNIX_EPOCH));
+            entry.state = states[number * 7 % 4];
+            entry.attempts += 1;
+            match (number % 5, &before) {
+                (0, _) => orders::remove(connection, &entry.code)?,
+                (1, Some(before)) => orders::change(connection, before, &entry)?,
+                _ => orders::put(connection, &entry)?,
+            }
+        }
+        for id in 0..50 {
+            let event = Event {
+                id: EventId(id % 40),
+                general: false,
+                webhook: WebhookId(1),
+                kind: "package_number".into(),
+                code: Some(code(3)),
+                creation: "2026-07-01 12:00:00".into(),
+                at: now,
+                received: now,
+                status: None,
+                package_number: Some("Z1".into()),
+                text: None,
+                state: "new".into(),
+                initial: false,
+                pushed: false,
+                attempts: 0,
+                due: now,
+                reason: None,
+            };
+            inbox::insert(connection, &event, now)?;
+            if id % 3 == 0 {
+                inbox::finish(connection, event.id, false, "applied", None, now)?;
+            }
+            if id % 7 == 0 {
+                inbox::postpone(connection, &event, "stuck", 12, now, "no")?;
+            }
+        }
+        let later = Timestamp::from_second(1).unwrap();
+        assert!(inbox::prune(connection, later, later)? > 0);
+        let totals = orders::totals(connection)?;
+        let all: Vec<(String, i64)> = states
+            .iter()
+            .map(|state| (state.as_str().to_owned(), totals[*state as usize]))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let mut counted_orders = counted(connection, "orders");
+        counted_orders.sort_by_key(|(name, _)| states.iter().position(|state| state.as_str() == name));
+        assert_eq!(all, counted_orders);
+        assert!(all.len() >= 3, "{all:?}");
+        assert_eq!(inbox::totals(connection)?, counted(connection, "events"));
+        assert!(counted(connection, "events").len() >= 2);
+        Ok(())
+    };
+    ledger.write(work).await.unwrap();
 }
 
 #[tokio::test]
