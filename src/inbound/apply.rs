@@ -6,6 +6,7 @@
 
 use crate::brani::time;
 use crate::context::{Context, PassError};
+use crate::ledger::LedgerError;
 use crate::ledger::cursors::{self, name};
 use crate::ledger::inbox::{self, Event};
 use crate::ledger::orders::{self, Entry, Lane, State};
@@ -15,8 +16,9 @@ use crate::types::{EventId, OrderCode, ShopKey, ShopStatus, StatusId};
 use crate::writeback::{Call, Handler, Outcome, WritebackError};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -69,6 +71,110 @@ enum Step {
     Next,
     /// Its later events wait.
     Blocked,
+}
+
+/// What the ledger has of one order when its turn comes.
+#[derive(Debug, Default)]
+struct Open {
+    /// What is to be dealt with, in order.
+    events: Vec<Event>,
+    entry: Option<Entry>,
+    /// Its parcels.
+    numbers: Vec<String>,
+    /// Several webhooks of one type told of it: each may bring the same happening.
+    doubled: bool,
+    /// What became of its events and is not kept yet: it goes with the next write about the order, for each commit costs a
+    /// word of the disk. Lost with a crash before it, the handlers are told again.
+    fates: Mutex<Vec<Fate>>,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+struct Fate {
+    event: EventId,
+    general: bool,
+    kind: String,
+    code: Option<OrderCode>,
+    state: &'static str,
+    reason: Option<&'static str>,
+}
+
+impl Open {
+    async fn of(context: &Context, code: &OrderCode) -> Result<Self, PassError> {
+        let code = code.clone();
+        let open = context.ledger.read(move |connection| {
+            Ok(Self {
+                events: inbox::released_of(connection, &code)?,
+                entry: orders::get(connection, &code)?,
+                numbers: inbox::package_numbers(connection, &code)?,
+                doubled: inbox::is_doubled(connection, &code)?,
+                fates: Mutex::default(),
+            })
+        });
+        Ok(open.await?)
+    }
+
+    fn finish(&self, event: &Event, state: &'static str, reason: Option<&'static str>) {
+        let fate = Fate {
+            event: event.id,
+            general: event.general,
+            kind: event.kind.clone(),
+            code: event.code.clone(),
+            state,
+            reason,
+        };
+        self.fates().push(fate);
+    }
+
+    fn fates(&self) -> MutexGuard<'_, Vec<Fate>> {
+        self.fates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to be kept with the write that follows.
+    fn take(&self) -> Vec<Fate> {
+        std::mem::take(&mut *self.fates())
+    }
+
+    /// Keeps what no other write has kept.
+    async fn keep(&self, context: &Context, tally: &Tally) -> Result<(), PassError> {
+        let fates = self.take();
+        if fates.is_empty() {
+            return Ok(());
+        }
+        let now = context.now();
+        let kept = context.ledger.write(move |connection| {
+            keep(connection, &fates, now)?;
+            Ok(fates)
+        });
+        tell(&kept.await?, tally);
+        Ok(())
+    }
+}
+
+/// In one transaction with whatever else is written about the order.
+fn keep(connection: &Connection, fates: &[Fate], now: Timestamp) -> Result<(), LedgerError> {
+    for fate in fates {
+        inbox::finish(connection, fate.event, fate.general, fate.state, fate.reason, now)?;
+    }
+    match fates.iter().filter(|fate| fate.state == "applied").count() {
+        0 => Ok(()),
+        applied => cursors::count(connection, now, "applied", applied as u64),
+    }
+}
+
+fn tell(fates: &[Fate], tally: &Tally) {
+    for Fate {
+        event,
+        kind,
+        code,
+        state,
+        ..
+    } in fates
+    {
+        count(tally, state);
+        let code = code.as_ref().map_or("-", OrderCode::as_str);
+        tracing::debug!(event = format!("event.{state}"), ORDER_CODE = code, EVENT_ID = event.0, %kind, "Event {event} ({kind}) of order `{code}`: {state}");
+    }
 }
 
 type Tally = Mutex<Report>;
@@ -193,24 +299,32 @@ impl Apply {
         tally: &Tally,
     ) -> Result<(), PassError> {
         let _guard = context.locks.lock(&code).await;
-        self.meet(context, &code, row.as_ref(), tally).await?;
-        let key = code.clone();
-        let (open, entry) = context
-            .ledger
-            .read(move |connection| {
-                Ok((
-                    inbox::released_of(connection, &key)?,
-                    orders::get(connection, &key)?,
-                ))
-            })
-            .await?;
-        let (numbers, rest): (Vec<Event>, Vec<Event>) =
-            open.into_iter().partition(|event| event.kind == "package_number");
+        let mut open = Open::of(context, &code).await?;
+        if self
+            .meet(context, &code, row.as_ref(), &open.events, tally)
+            .await?
+        {
+            open = Open::of(context, &code).await?;
+        }
+        let turn = self.turn(context, &code, row, &mut open, tally).await;
+        open.keep(context, tally).await?;
+        turn
+    }
+
+    /// An order's turn. What became of its events is kept at its end, if not before.
+    async fn turn(
+        &self,
+        context: &Context,
+        code: &OrderCode,
+        row: Option<Seen>,
+        open: &mut Open,
+        tally: &Tally,
+    ) -> Result<(), PassError> {
+        let (numbers, rest): (Vec<Event>, Vec<Event>) = std::mem::take(&mut open.events)
+            .into_iter()
+            .partition(|event| event.kind == "package_number");
         for event in &numbers {
-            if let Step::Blocked = self
-                .plain(context, event, row.as_ref(), entry.as_ref(), tally)
-                .await?
-            {
+            if let Step::Blocked = self.plain(context, event, row.as_ref(), open, tally).await? {
                 return Ok(());
             }
         }
@@ -222,10 +336,9 @@ impl Apply {
         let newest = statuses.last().map(|event| event.id);
         for event in &rest {
             let step = if event.kind != "status_change" {
-                self.plain(context, event, row.as_ref(), entry.as_ref(), tally)
-                    .await?
+                self.plain(context, event, row.as_ref(), open, tally).await?
             } else if Some(event.id) == newest {
-                self.status(context, &code, &statuses, entry.clone(), row.clone(), tally)
+                self.status(context, code, &statuses, open, row.clone(), tally)
                     .await?
             } else {
                 Step::Next
@@ -234,33 +347,33 @@ impl Apply {
                 return Ok(());
             }
         }
-        if newest.is_none() && entry.as_ref().is_some_and(|entry| entry.agreed.writing.is_some()) {
-            self.status(context, &code, &[], entry, row, tally).await?;
+        let begun = open
+            .entry
+            .as_ref()
+            .is_some_and(|entry| entry.agreed.writing.is_some());
+        if newest.is_none() && begun {
+            self.status(context, code, &[], open, row, tally).await?;
         }
         Ok(())
     }
 
     /// The first look at what a new ledger learned of an order: only what is newer than the row's last change goes
-    /// into the shop. It is decided once, for our own writes change the row, too.
+    /// into the shop. It is decided once, for our own writes change the row, too. True where there was such a look.
     async fn meet(
         &self,
         context: &Context,
         code: &OrderCode,
         row: Option<&Seen>,
+        open: &[Event],
         tally: &Tally,
-    ) -> Result<(), PassError> {
+    ) -> Result<bool, PassError> {
         let Some(changed) = row.map(|row| row.changed) else {
-            return Ok(());
+            return Ok(false);
         };
-        let key = code.clone();
-        let open = context
-            .ledger
-            .read(move |connection| inbox::released_of(connection, &key))
-            .await?;
         if !open.iter().any(|event| event.initial) {
-            return Ok(());
+            return Ok(false);
         }
-        let (key, now) = (code.clone(), context.now());
+        let (key, open, now) = (code.clone(), open.to_vec(), context.now());
         let stale = context
             .ledger
             .write(move |connection| {
@@ -287,7 +400,7 @@ impl Apply {
             })
             .await?;
         (0..stale).for_each(|_| count(tally, "seen"));
-        Ok(())
+        Ok(true)
     }
 
     fn handler(&self, context: &Context, event: &str) -> Option<Arc<dyn Handler>> {
@@ -310,27 +423,23 @@ impl Apply {
         context: &Context,
         event: &Event,
         row: Option<&Seen>,
-        entry: Option<&Entry>,
+        open: &Open,
         tally: &Tally,
     ) -> Result<Step, PassError> {
         let now = context.now();
         let Some(handler) = self.handler(context, &event.kind) else {
-            self.finish(context, event, "seen", None, tally).await?;
+            open.finish(event, "seen", None);
             return Ok(Step::Next);
         };
         if !event.general {
             if row.is_none() {
-                return self.missing(context, event, entry, tally).await;
+                return self.missing(context, event, open, tally).await;
             }
-            if self.is_double(context, event).await? {
-                self.finish(
-                    context,
-                    event,
-                    "superseded",
-                    Some("another webhook brought it"),
-                    tally,
-                )
-                .await?;
+            if open.doubled {
+                open.keep(context, tally).await?;
+            }
+            if open.doubled && self.is_double(context, event).await? {
+                open.finish(event, "superseded", Some("another webhook brought it"));
                 return Ok(Step::Next);
             }
         }
@@ -341,17 +450,16 @@ impl Apply {
             again(tally, until);
             return Ok(Step::Blocked);
         }
-        let mut call = self.call(context, event, row.map(|row| &row.key)).await?;
-        call.package_number.clone_from(&event.package_number);
+        let call = call(context, event, row.map(|row| &row.key), &open.numbers);
         let result = handler.tell(&call).await;
         match result {
             Ok(Outcome::Unmatched) => {
                 self.back(context, &event.kind);
-                self.missing(context, event, entry, tally).await
+                self.missing(context, event, open, tally).await
             }
             Ok(Outcome::Done | Outcome::Moved) => {
                 self.back(context, &event.kind);
-                self.finish(context, event, "applied", None, tally).await?;
+                open.finish(event, "applied", None);
                 Ok(Step::Next)
             }
             Err(error) => self.failed(context, event, &error, tally).await,
@@ -364,23 +472,17 @@ impl Apply {
         &self,
         context: &Context,
         event: &Event,
-        entry: Option<&Entry>,
+        open: &Open,
         tally: &Tally,
     ) -> Result<Step, PassError> {
+        let entry = open.entry.as_ref();
         let shown_before = entry.is_some_and(|entry| {
             let lately = |since| crate::clock::later(since, HIDDEN_FOR) > context.now();
             entry.row_hash.is_some() && entry.missing_since.is_none_or(lately)
         });
         let attempts = event.attempts + 1;
         if !shown_before || attempts >= context.rules.attempts {
-            self.finish(
-                context,
-                event,
-                "unmatched",
-                Some("the shop has no such order"),
-                tally,
-            )
-            .await?;
+            open.finish(event, "unmatched", Some("the shop has no such order"));
             if let Some(entry) = entry.filter(|entry| entry.missing_since.is_none()) {
                 // Should the row come back, the shop has yet to hear of it.
                 let (code, now) = (entry.code.clone(), context.now());
@@ -435,54 +537,6 @@ impl Apply {
         Ok(double)
     }
 
-    async fn call(&self, context: &Context, event: &Event, key: Option<&ShopKey>) -> Result<Call, PassError> {
-        let code = event.code.clone();
-        let numbers = match code.clone() {
-            Some(code) => {
-                context
-                    .ledger
-                    .read(move |connection| inbox::package_numbers(connection, &code))
-                    .await?
-            }
-            None => Vec::new(),
-        };
-        let mut more = serde_json::Map::new();
-        if event.general {
-            let payload = event
-                .text
-                .as_deref()
-                .and_then(|text| serde_json::from_str(text).ok());
-            more.insert("payload".into(), payload.unwrap_or(serde_json::Value::Null));
-        }
-        // Our own: what is told of the parcel's state stands in its text.
-        let delivery = event.kind == "delivery_state";
-        if delivery
-            && let Some(serde_json::Value::Object(told)) = event
-                .text
-                .as_deref()
-                .and_then(|text| serde_json::from_str(text).ok())
-        {
-            more.extend(told);
-        }
-        Ok(Call {
-            event: event.kind.clone(),
-            event_id: Some(event.id),
-            code,
-            key: key.cloned(),
-            created: Some(event.creation.clone()),
-            now: context.now(),
-            status_id: None,
-            status: None,
-            same_status: Vec::new(),
-            package_number: event.package_number.clone(),
-            package_numbers: (!numbers.is_empty()).then(|| numbers.join(", ")),
-            text: event.text.clone().filter(|_| !event.general && !delivery),
-            reason: None,
-            more,
-            expected: None,
-        })
-    }
-
     /// The shop values for a status id, the one to write first; `None` where the merchant says to ignore it.
     fn values(&self, context: &Context, id: StatusId) -> Option<Vec<ShopStatus>> {
         if let Some(value) = context.rules.status_map.as_ref().and_then(|map| map.get(&id.0)) {
@@ -497,14 +551,15 @@ impl Apply {
         context: &Context,
         code: &OrderCode,
         events: &[Event],
-        entry: Option<Entry>,
+        open: &Open,
         mut row: Option<Seen>,
         tally: &Tally,
     ) -> Result<Step, PassError> {
-        let agreed = entry.as_ref().map(|entry| entry.agreed.clone());
+        let entry = open.entry.as_ref();
+        let agreed = entry.map(|entry| &entry.agreed);
         let mut heard = Vec::new();
         for event in events {
-            let echo = agreed.as_ref().is_some_and(|agreed| {
+            let echo = agreed.is_some_and(|agreed| {
                 agreed.is_echo(
                     event.id,
                     event.status,
@@ -512,29 +567,20 @@ impl Apply {
                 )
             });
             if event.status.is_none() {
-                self.finish(context, event, "unmapped", Some("it names no status"), tally)
-                    .await?;
+                open.finish(event, "unmapped", Some("it names no status"));
             } else if echo {
-                self.finish(context, event, "echo", None, tally).await?;
-            } else if entry.as_ref().is_some_and(|entry| entry.has_dealt_with(event.id)) {
-                self.finish(
-                    context,
-                    event,
-                    "superseded",
-                    Some("a newer one was dealt with"),
-                    tally,
-                )
-                .await?;
+                open.finish(event, "echo", None);
+            } else if entry.is_some_and(|entry| entry.has_dealt_with(event.id)) {
+                open.finish(event, "superseded", Some("a newer one was dealt with"));
             } else {
                 heard.push(event.clone());
             }
         }
         let newest = heard.pop();
         for older in &heard {
-            self.finish(context, older, "superseded", Some("a newer one waits"), tally)
-                .await?;
+            open.finish(older, "superseded", Some("a newer one waits"));
         }
-        let begun = agreed.as_ref().is_some_and(|agreed| agreed.writing.is_some());
+        let begun = agreed.is_some_and(|agreed| agreed.writing.is_some());
         if newest.is_none() && !begun {
             return Ok(Step::Next);
         }
@@ -542,10 +588,7 @@ impl Apply {
             return Ok(Step::Blocked);
         }
         // An order that is about to go out the first time takes its status along.
-        if let Some(entry) = entry
-            .as_ref()
-            .filter(|entry| !entry.agreed.known && entry.state == State::Waiting)
-        {
+        if let Some(entry) = entry.filter(|entry| !entry.agreed.known && entry.state == State::Waiting) {
             tracing::debug!(event = "event.left_to_send", ORDER_CODE = %entry.code, "Its first request carries the status");
             if entry.due <= context.now() {
                 context.bells.send.ring();
@@ -555,26 +598,19 @@ impl Apply {
         for _ in 0..LOOKS_MAX {
             let Some(seen) = row.clone() else {
                 return match &newest {
-                    Some(event) => self.missing(context, event, entry.as_ref(), tally).await,
+                    Some(event) => self.missing(context, event, open, tally).await,
                     None => Ok(Step::Next),
                 };
             };
-            let decision = self.decide(context, entry.as_ref(), newest.as_ref(), &seen);
+            let decision = self.decide(context, entry, newest.as_ref(), &seen);
             let status = match decision {
                 Decision::Write { status } => status,
                 Decision::Send { .. } => {
-                    return self.leave_to_send(context, code, entry, newest, tally).await;
+                    return self.leave_to_send(context, code, open, newest).await;
                 }
                 Decision::Nothing => {
                     if let Some(event) = &newest {
-                        self.finish(
-                            context,
-                            event,
-                            "superseded",
-                            Some("both sides say so already"),
-                            tally,
-                        )
-                        .await?;
+                        open.finish(event, "superseded", Some("both sides say so already"));
                     }
                     return Ok(Step::Next);
                 }
@@ -582,8 +618,16 @@ impl Apply {
             let target = match self.target(context, &seen, status) {
                 Ok(values) => values,
                 Err((state, reason)) => {
-                    self.accept(context, code, status, newest.as_ref(), state, reason, tally)
-                        .await?;
+                    self.accept(
+                        context,
+                        code,
+                        status,
+                        newest.as_ref(),
+                        (state, reason),
+                        open,
+                        tally,
+                    )
+                    .await?;
                     return Ok(Step::Next);
                 }
             };
@@ -602,9 +646,10 @@ impl Apply {
                     .cloned()
                     .unwrap_or_else(|| ShopStatus(String::new())),
             };
-            self.begin_write(context, code, &seen, &writing).await?;
+            self.begin_write(context, code, &seen, &writing, open, tally)
+                .await?;
             let base = newest.clone().unwrap_or_else(|| unfinished(code, status, now));
-            let mut call = self.call(context, &base, Some(&seen.key)).await?;
+            let mut call = call(context, &base, Some(&seen.key), &open.numbers);
             call.event_id = newest.as_ref().map(|event| event.id);
             call.status_id = Some(status);
             call.status = Some(writing.clone());
@@ -613,7 +658,7 @@ impl Apply {
             match handler.tell(&call).await {
                 Ok(Outcome::Done) => {
                     self.back(context, "status_change");
-                    self.written(context, code, status, writing, newest.as_ref(), tally)
+                    self.written(context, code, status, writing, newest.as_ref(), open, tally)
                         .await?;
                     return Ok(Step::Next);
                 }
@@ -726,19 +771,18 @@ impl Apply {
         &self,
         context: &Context,
         code: &OrderCode,
-        entry: Option<Entry>,
+        open: &Open,
         newest: Option<Event>,
-        tally: &Tally,
     ) -> Result<Step, PassError> {
-        if entry.as_ref().is_some_and(|entry| entry.state == State::Parked) {
+        let entry = open.entry.as_ref();
+        if entry.is_some_and(|entry| entry.state == State::Parked) {
             if let Some(event) = &newest {
-                self.finish(context, event, "protected", Some("the order is parked"), tally)
-                    .await?;
+                open.finish(event, "protected", Some("the order is parked"));
             }
             return Ok(Step::Next);
         }
         let key = code.clone();
-        if entry.as_ref().is_some_and(|entry| entry.row_gone) {
+        if entry.is_some_and(|entry| entry.row_gone) {
             // Sending it is no answer; should the row come back, Brani hears the shop's word then.
             context
                 .ledger
@@ -752,7 +796,7 @@ impl Apply {
                 .await?;
             if let Some(event) = &newest {
                 let reason = Some("the shop has withdrawn the order");
-                self.finish(context, event, "protected", reason, tally).await?;
+                open.finish(event, "protected", reason);
             }
             return Ok(Step::Next);
         }
@@ -789,12 +833,16 @@ impl Apply {
         code: &OrderCode,
         status: StatusId,
         newest: Option<&Event>,
-        state: &'static str,
-        reason: &'static str,
+        (state, reason): (&'static str, &'static str),
+        open: &Open,
         tally: &Tally,
     ) -> Result<(), PassError> {
+        if let Some(event) = newest {
+            open.finish(event, state, Some(reason));
+        }
         let (key, event, now) = (code.clone(), newest.cloned(), context.now());
-        let ring = context
+        let fates = open.take();
+        let (ring, fates) = context
             .ledger
             .write(move |connection| {
                 let mut ring = false;
@@ -804,15 +852,11 @@ impl Apply {
                     ring = mark(&mut entry, event.as_ref());
                     orders::put(connection, &entry)?;
                 }
-                if let Some(event) = event {
-                    inbox::finish(connection, event.id, false, state, Some(reason), now)?;
-                }
-                Ok(ring)
+                keep(connection, &fates, now)?;
+                Ok((ring, fates))
             })
             .await?;
-        if newest.is_some() {
-            count(tally, state);
-        }
+        tell(&fates, tally);
         if ring {
             context.bells.send.ring();
         }
@@ -825,18 +869,23 @@ impl Apply {
         code: &OrderCode,
         seen: &Seen,
         writing: &ShopStatus,
+        open: &Open,
+        tally: &Tally,
     ) -> Result<(), PassError> {
         let (key, shop, writing) = (code.clone(), seen.status.clone(), writing.clone());
-        context
+        let (fates, now) = (open.take(), context.now());
+        let fates = context
             .ledger
             .write(move |connection| {
                 if let Some(mut entry) = orders::get(connection, &key)?.filter(|entry| entry.agreed.known) {
                     entry.agreed.before_write(shop.as_ref(), writing);
                     orders::put(connection, &entry)?;
                 }
-                Ok(())
+                keep(connection, &fates, now)?;
+                Ok(fates)
             })
             .await?;
+        tell(&fates, tally);
         Ok(())
     }
 
@@ -848,12 +897,17 @@ impl Apply {
         status: StatusId,
         writing: ShopStatus,
         newest: Option<&Event>,
+        open: &Open,
         tally: &Tally,
     ) -> Result<(), PassError> {
+        if let Some(event) = newest {
+            open.finish(event, "applied", None);
+        }
+        let fates = open.take();
         let (key, event, now) = (code.clone(), newest.cloned(), context.now());
         let shop = writing.clone();
         let is_live = context.source.is_live();
-        let ring = context
+        let (ring, fates) = context
             .ledger
             .write(move |connection| {
                 let mut ring = false;
@@ -869,43 +923,15 @@ impl Apply {
                     ring = mark(&mut entry, event.as_ref());
                     orders::put(connection, &entry)?;
                 }
-                if let Some(event) = event {
-                    inbox::finish(connection, event.id, false, "applied", None, now)?;
-                }
-                cursors::count(connection, now, "applied", 1)?;
-                Ok(ring)
+                keep(connection, &fates, now)?;
+                Ok((ring, fates))
             })
             .await?;
-        count(tally, "applied");
-        tracing::debug!(event = "event.applied", ORDER_CODE = %code, status = status.0, "Wrote status {status} as `{writing}` into the shop");
+        tell(&fates, tally);
+        tracing::debug!(event = "event.written", ORDER_CODE = %code, status = status.0, "Wrote status {status} as `{writing}` into the shop");
         if ring {
             context.bells.send.ring();
         }
-        Ok(())
-    }
-
-    async fn finish(
-        &self,
-        context: &Context,
-        event: &Event,
-        state: &'static str,
-        reason: Option<&'static str>,
-        tally: &Tally,
-    ) -> Result<(), PassError> {
-        let (id, general, now, kind) = (event.id, event.general, context.now(), event.kind.clone());
-        context
-            .ledger
-            .write(move |connection| {
-                inbox::finish(connection, id, general, state, reason, now)?;
-                if state == "applied" {
-                    cursors::count(connection, now, "applied", 1)?;
-                }
-                Ok(())
-            })
-            .await?;
-        count(tally, state);
-        let code = event.code.as_ref().map_or("-", OrderCode::as_str);
-        tracing::debug!(event = format!("event.{state}"), ORDER_CODE = code, EVENT_ID = id.0, %kind, "Event {id} ({kind}) of order `{code}`: {state}");
         Ok(())
     }
 
@@ -1012,11 +1038,14 @@ impl Apply {
             .read(|connection| inbox::open_general(connection, 10_000))
             .await?;
         let mut blocked: BTreeSet<String> = BTreeSet::new();
+        let of_no_order = Open::default();
         for event in events {
             if blocked.contains(&event.kind) {
                 continue;
             }
-            if let Step::Blocked = self.plain(context, &event, None, None, tally).await? {
+            let step = self.plain(context, &event, None, &of_no_order, tally).await?;
+            of_no_order.keep(context, tally).await?;
+            if let Step::Blocked = step {
                 blocked.insert(event.kind);
             }
         }
@@ -1086,6 +1115,45 @@ impl Apply {
             }
         }
         Ok(())
+    }
+}
+
+/// What a handler is told of an event.
+fn call(context: &Context, event: &Event, key: Option<&ShopKey>, numbers: &[String]) -> Call {
+    let mut more = serde_json::Map::new();
+    if event.general {
+        let payload = event
+            .text
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok());
+        more.insert("payload".into(), payload.unwrap_or(serde_json::Value::Null));
+    }
+    // Our own: what is told of the parcel's state stands in its text.
+    let delivery = event.kind == "delivery_state";
+    if delivery
+        && let Some(serde_json::Value::Object(told)) = event
+            .text
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok())
+    {
+        more.extend(told);
+    }
+    Call {
+        event: event.kind.clone(),
+        event_id: Some(event.id),
+        code: event.code.clone(),
+        key: key.cloned(),
+        created: Some(event.creation.clone()),
+        now: context.now(),
+        status_id: None,
+        status: None,
+        same_status: Vec::new(),
+        package_number: event.package_number.clone(),
+        package_numbers: (!numbers.is_empty()).then(|| numbers.join(", ")),
+        text: event.text.clone().filter(|_| !event.general && !delivery),
+        reason: None,
+        more,
+        expected: None,
     }
 }
 

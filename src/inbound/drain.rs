@@ -1,8 +1,8 @@
 //! Brani's events into the inbox: each webhook's listing, oldest first, one transaction per page.
 //!
 //! Status first and package numbers last, so that a status never becomes visible here without the numbers that came
-//! before it. The listing is read from the newest creation seen minus two hours (an hour repeats every October);
-//! this machine's clock is never used for it. Nothing is handed to a handler here.
+//! before it. The listing is read from the newest creation seen minus ten minutes, or minus two hours (an hour repeats
+//! every October, and other events may come late); this machine's clock is never used for it. Nothing is handed to a handler here.
 
 use super::register::{self, Step, Wanted};
 use crate::brani::model::{GENERAL_EVENT_TYPES, Webhook};
@@ -21,8 +21,13 @@ use std::sync::{Mutex, PoisonError};
 const PAGE_SIZE: u64 = 1000;
 /// A bound on one listing: ten million events.
 const PAGES_MAX: u64 = 10_000;
-/// Behind the newest creation seen.
-const STEP_BACK: SignedDuration = SignedDuration::from_hours(2);
+/// Behind the newest creation seen. A push and every order that changes ask for a drain: what it reads again is to be
+/// little.
+const STEP_BACK: SignedDuration = SignedDuration::from_mins(10);
+/// Behind it while the newest creation lies in an hour that the clocks repeat, and every [`FAR_EVERY`].
+const STEP_FAR_BACK: SignedDuration = SignedDuration::from_hours(2);
+/// So often a listing is read from further back, whatever may have come late into it.
+const FAR_EVERY: SignedDuration = SignedDuration::from_mins(15);
 /// A listing that loses events while it is read is read again this often.
 const RESTARTS_MAX: u32 = 3;
 
@@ -44,6 +49,18 @@ pub struct Drain {
     register: bool,
     told_strangers: Mutex<BTreeSet<WebhookId>>,
     missing_pushes: Mutex<u32>,
+    /// When a drain that read every listing from further back began.
+    far: Mutex<Option<Timestamp>>,
+}
+
+/// How far behind the newest creation seen a listing is read again.
+fn step_back(newest: &str, far: bool) -> SignedDuration {
+    let is_repeated = time::readings(newest).len() > 1;
+    if far || is_repeated {
+        STEP_FAR_BACK
+    } else {
+        STEP_BACK
+    }
 }
 
 impl Drain {
@@ -54,6 +71,7 @@ impl Drain {
             register,
             told_strangers: Mutex::default(),
             missing_pushes: Mutex::new(0),
+            far: Mutex::default(),
         }
     }
 
@@ -91,9 +109,13 @@ impl Drain {
                 "No webhook is registered for some of the event types"
             );
         }
+        let far = self.is_far(began);
         for webhook in &webhooks {
-            self.list(context, webhook, learned, &mut report).await?;
+            self.list(context, webhook, far, learned, &mut report).await?;
             report.webhooks += 1;
+        }
+        if far {
+            *self.far.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
         }
         let now = context.now();
         if !context.dry_run {
@@ -218,11 +240,18 @@ impl Drain {
         Ok(())
     }
 
+    /// Whether it is time to read the listings from further back; also where this machine's clock was set back.
+    fn is_far(&self, now: Timestamp) -> bool {
+        let last = *self.far.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_none_or(|last| last > now || now.duration_since(last) >= FAR_EVERY)
+    }
+
     /// Reads one listing to its end.
     async fn list(
         &self,
         context: &Context,
         webhook: &Webhook,
+        far: bool,
         learned: bool,
         report: &mut Report,
     ) -> Result<(), PassError> {
@@ -232,7 +261,7 @@ impl Drain {
             .read(move |connection| inbox::newest_seen(connection, id))
             .await?;
         let from = match &newest {
-            Some(newest) => time::earlier(newest, STEP_BACK),
+            Some(newest) => time::earlier(newest, step_back(newest, far)),
             None => Some(self.first_from(context).await?),
         };
         for attempt in 0..=RESTARTS_MAX {
@@ -411,11 +440,34 @@ impl Drain {
             report.new += events.len() as u64;
             return Ok(());
         }
+        let newest = events
+            .iter()
+            .map(|event| &event.creation)
+            .filter(|creation| !time::readings(creation).is_empty())
+            .max()
+            .cloned();
+        let newest_of_page = newest.clone();
+        // Most of a page stands in the inbox already: the listing is read from before the newest event.
+        let (news, is_further) = context
+            .ledger
+            .read(move |connection| {
+                let known = inbox::known(connection, &events)?;
+                let is_further = newest_of_page > inbox::newest_seen(connection, id)?;
+                let news: Vec<Event> = events
+                    .into_iter()
+                    .filter(|event| !known.contains(&event.id))
+                    .collect();
+                Ok((news, is_further))
+            })
+            .await?;
+        if news.is_empty() && !is_further {
+            return Ok(());
+        }
         let (new, not_pushed) = context
             .ledger
             .write(move |connection| {
                 let (mut new, mut not_pushed) = (0, 0);
-                for mut event in events {
+                for mut event in news {
                     event.initial = !learned;
                     // What was packed before this ledger began is learned, not written again; and a type that
                     // nobody handles is only learned from.
@@ -439,10 +491,9 @@ impl Drain {
                         }
                         not_pushed += u64::from(!event.pushed && !event.initial);
                     }
-                    if time::readings(&event.creation).is_empty() {
-                        continue;
-                    }
-                    inbox::set_newest_seen(connection, id, &kind, &event.creation)?;
+                }
+                if let Some(newest) = newest {
+                    inbox::set_newest_seen(connection, id, &kind, &newest)?;
                 }
                 cursors::count(connection, now, "events", new)?;
                 Ok((new, not_pushed))
@@ -473,6 +524,25 @@ impl Drain {
                 "check that `webhooks.public_url` reaches this machine from outside (proxy, DNS, certificate): `brani-sync check`",
                 now,
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STEP_BACK, STEP_FAR_BACK, step_back};
+
+    #[test]
+    fn what_may_have_happened_in_the_second_two_oclock_of_october_is_read_again() {
+        for (newest, back) in [
+            ("2026-10-25 01:59:59", STEP_BACK),
+            ("2026-10-25 02:00:00", STEP_FAR_BACK),
+            ("2026-10-25 02:59:59", STEP_FAR_BACK),
+            ("2026-10-25 03:00:00", STEP_BACK),
+            ("2026-03-29 03:00:00", STEP_BACK),
+        ] {
+            assert_eq!(step_back(newest, false), back, "{newest}");
+            assert_eq!(step_back(newest, true), STEP_FAR_BACK, "{newest}");
         }
     }
 }

@@ -638,12 +638,13 @@ async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<bo
             let mut met_again = 0;
             for (entry, payload, wants) in kept {
                 let code = entry.code.clone();
+                let stands = orders::get(connection, &code)?;
                 let was_away =
-                    |before: Entry| before.missing_since.is_some() && before.state != State::Deleted;
-                if entry.missing_since.is_none() && orders::get(connection, &code)?.is_some_and(was_away) {
+                    |before: &Entry| before.missing_since.is_some() && before.state != State::Deleted;
+                if entry.missing_since.is_none() && stands.as_ref().is_some_and(was_away) {
                     met_again += inbox::meet_again(connection, &code)?;
                 }
-                if keep(connection, entry, payload.as_ref())? {
+                if keep(connection, entry, payload.as_ref(), stands)? {
                     extras::note(connection, &code, &wants, now, &mut noted)?;
                 }
             }
@@ -685,25 +686,28 @@ async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<bo
     Ok(noted.wanted)
 }
 
-/// Keeps what the row says; what a request did in the meantime stands. False where nothing is kept of the order.
+/// Keeps what the row says; what a request did in the meantime stands (`stands`: as the ledger has the order in this
+/// transaction). False where nothing is kept of the order.
 fn keep(
     connection: &rusqlite::Connection,
     mut entry: Entry,
     payload: Option<&Mapped>,
+    stands: Option<Entry>,
 ) -> Result<bool, LedgerError> {
     if orders::is_buried(connection, &entry.code)? {
         return Ok(false);
     }
-    if let Some(now) = orders::get(connection, &entry.code)? {
-        if now.agreed != entry.agreed || now.sent != entry.sent {
-            entry.agreed = now.agreed;
-            entry.sent = now.sent;
-            entry.fields = now.fields;
-            entry.status_event = now.status_event;
-            entry.unanswered = now.unanswered;
-            entry.say_again = now.say_again;
-            entry.sent_at = now.sent_at;
-            entry.answer = now.answer;
+    if let Some(stands) = &stands {
+        entry.told_parked = stands.told_parked;
+        if stands.agreed != entry.agreed || stands.sent != entry.sent {
+            entry.agreed = stands.agreed.clone();
+            entry.sent = stands.sent;
+            entry.fields = stands.fields.clone();
+            entry.status_event = stands.status_event;
+            entry.unanswered = stands.unanswered;
+            entry.say_again = stands.say_again;
+            entry.sent_at = stands.sent_at;
+            entry.answer = stands.answer.clone();
             let agreed = !diff::is_shop_news(&entry, entry.row_status.clone().as_ref())
                 && !entry.agreed.owed
                 && !entry.fate_unknown();
@@ -712,7 +716,6 @@ fn keep(
                 entry.state = State::Sent;
             }
         }
-        entry.told_parked = now.told_parked;
     }
     match (entry.state, payload) {
         (State::Waiting, Some(mapped)) => {
@@ -724,7 +727,10 @@ fn keep(
         (State::Sent | State::Deleted | State::Parked, _) => orders::forget_payload(connection, &entry.code)?,
         (State::Waiting, None) => {}
     }
-    orders::put(connection, &entry)?;
+    match &stands {
+        Some(before) => orders::change(connection, before, &entry)?,
+        None => orders::put(connection, &entry)?,
+    }
     Ok(true)
 }
 

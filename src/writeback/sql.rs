@@ -41,8 +41,11 @@ const DELIVERY_PARAMETERS: &[&str] = &["state", "state_name", "at"];
 /// How often a transaction that met another one is tried.
 const TRIES: u32 = 5;
 
-/// Sessions that wait for the next call.
-const IDLE_MAX: usize = 4;
+/// Sessions that wait for the next call: as many as `writeback.concurrency` may be.
+const IDLE_MAX: usize = 64;
+
+/// How long an idle session may take to open a transaction before it counts as broken.
+const IDLE_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Where handlers write: one database, its sessions shared by all of them.
 pub struct SqlTarget {
@@ -106,17 +109,39 @@ impl SqlTarget {
         format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
     }
 
-    /// A session that works and whose zone is right: an idle one that answers, or a new one.
-    async fn session(&self, now: Timestamp) -> Result<Idle, Fault> {
+    /// A session whose zone is right, with a transaction that is open: an idle one that answers, or a new one.
+    async fn begin(&self, now: Timestamp) -> Result<Idle, Fault> {
+        let begin = match self.target.dialect {
+            // The session is SERIALIZABLE, where a plain SELECT locks what it reads.
+            Dialect::Mysql => "START TRANSACTION",
+            // A row that another has changed since the look-up ends it with 40001.
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+        };
         let offset = self.offset(now);
         loop {
             let idle = self.idle.lock().unwrap_or_else(|held| held.into_inner()).pop();
             let Some(mut idle) = idle else { break };
-            let answer = tokio::time::timeout(Duration::from_secs(5), idle.session.run("SELECT 1"));
-            if idle.offset == offset && matches!(answer.await, Ok(Ok(()))) {
-                return Ok(idle);
+            if idle.offset != offset {
+                continue;
+            }
+            // Whether it still answers shows in its first word. A file does, and may be busy for longer.
+            let patience = match self.target.dialect {
+                Dialect::Sqlite => Duration::MAX,
+                Dialect::Mysql | Dialect::Postgres => IDLE_ANSWERS,
+            };
+            match tokio::time::timeout(patience, idle.session.run(begin)).await {
+                Ok(Ok(())) => return Ok(idle),
+                Ok(Err(fault @ (Fault::Busy(_) | Fault::Conflict(_)))) => return Err(fault),
+                Ok(Err(_)) | Err(_) => {}
             }
         }
+        let mut idle = self.connect(offset).await?;
+        idle.session.run(begin).await?;
+        Ok(idle)
+    }
+
+    async fn connect(&self, offset: String) -> Result<Idle, Fault> {
         let zone = self.zone();
         let purpose = Purpose::Write {
             zone: zone
@@ -293,17 +318,8 @@ enum Look {
 
 impl SqlHandler {
     async fn once(&self, call: &Call) -> Result<Outcome, Trouble> {
-        let mut idle = self.target.session(call.now).await?;
+        let mut idle = self.target.begin(call.now).await?;
         let session = &mut idle.session;
-        session
-            .run(match self.target.target.dialect {
-                // The session is SERIALIZABLE, where a plain SELECT locks what it reads.
-                Dialect::Mysql => "START TRANSACTION",
-                // A row that another has changed since the look-up ends it with 40001.
-                Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ",
-                Dialect::Sqlite => "BEGIN IMMEDIATE",
-            })
-            .await?;
         let chosen = self.target.choose(session).await?;
         let statements = chosen
             .as_deref()

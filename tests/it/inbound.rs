@@ -1,6 +1,7 @@
 //! What the packing table did reaches the shop: the real binary, real databases, pushes and missing pushes.
 
 use crate::merchant::{Merchant, SECRET, Sale, Shop, until};
+use brani_sync::brani::time;
 use brani_sync::sandbox::{NewEvent, Options, Pushes};
 use serde_json::{Map, Value, json};
 use std::io::{Read, Write};
@@ -122,6 +123,52 @@ async fn without_pushes_the_scheduled_drain_finds_it_and_writes_the_number_befor
     });
     let notes = merchant.shop.db.sql("SELECT text FROM notes");
     assert!(notes.starts_with("packed DR0001"), "{notes}");
+    assert_eq!(daemon.stop().0, 0);
+}
+
+/// From which creations on the listings were asked for.
+fn asked_from(merchant: &Merchant) -> Vec<String> {
+    let requests = merchant.brani.requests();
+    let listings = requests
+        .iter()
+        .filter(|request| request.path.starts_with("/webhook/events/"));
+    listings
+        .filter_map(|request| {
+            let query = url::form_urlencoded::parse(request.query.as_bytes());
+            let from = query.into_owned().find(|(name, _)| name == "from_date");
+            from.map(|(_, from)| from)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_reads_ten_minutes_again_and_the_first_drain_two_hours() {
+    let merchant = sent(Shop::sqlite(), 1).await;
+    let daemon = merchant.run();
+    until("registered", || daemon.told("webhook.registered") == 2);
+    // Not in an hour that is repeated.
+    let hours = |hours| jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+    let at = [hours(3), hours(6)]
+        .into_iter()
+        .find(|at| time::readings(&time::written(*at)).len() == 1)
+        .unwrap();
+    let told = |number: &str| {
+        merchant
+            .brani
+            .add_event(NewEvent::package(&code(1), number).created(at))
+    };
+    told("DR1");
+    until("the first number", || merchant.shop.get(1, "tracking") == "DR1");
+    assert_eq!(daemon.stop().0, 0);
+    let daemon = merchant.run();
+    let seen = time::written(at);
+    let back = |minutes| time::earlier(&seen, jiff::SignedDuration::from_mins(minutes)).unwrap();
+    until("a start reads from further back", || {
+        asked_from(&merchant).contains(&back(120))
+    });
+    told("DR2");
+    until("both numbers", || merchant.shop.get(1, "tracking") == "DR1, DR2");
+    assert!(asked_from(&merchant).contains(&back(10)));
     assert_eq!(daemon.stop().0, 0);
 }
 
