@@ -1,5 +1,6 @@
 //! The command line's types. Nothing runs here.
 
+use crate::config::Tls;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -281,6 +282,12 @@ pub struct Init {
     /// A file with the database's password
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// Whether the connection to the database is encrypted; left out: it is, but on this machine
+    #[arg(long, value_name = "verify|off")]
+    pub tls: Option<Tls>,
+    /// A file with the authority that signed the database's certificate
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
     /// Where to write; left out: the service's configuration
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -282,6 +282,8 @@ fn access(writer: &Writer<'_>, options: &Init) -> Result<Access, Failure> {
                 url,
                 socket: found.socket,
                 password: password.is_some(),
+                tls: options.tls,
+                tls_ca: authority(options)?,
             },
             password,
             prefix: Some(options.prefix.clone().unwrap_or(found.prefix)),
@@ -314,6 +316,8 @@ fn access(writer: &Writer<'_>, options: &Init) -> Result<Access, Failure> {
             url,
             socket: None,
             password: password.is_some(),
+            tls: options.tls,
+            tls_ca: authority(options)?,
         },
         password,
         prefix: options.prefix.clone(),
@@ -325,6 +329,11 @@ fn stored(writer: &Writer<'_>) -> Option<Secret> {
     Secrets::new(writer.output, &[])
         .resolve(&SecretRef::Credential("shop-db".into()))
         .ok()
+}
+
+/// The authority's file, as a configuration elsewhere can name it.
+fn authority(options: &Init) -> Result<Option<PathBuf>, Failure> {
+    Ok(options.tls_ca.as_ref().map(std::path::absolute).transpose()?)
 }
 
 fn password_file(options: &Init) -> Result<Option<Secret>, Failure> {
@@ -370,13 +379,18 @@ async fn from_database(writer: &Writer<'_>, options: &Init, access: Access) -> R
         dialect,
         url: Secret::new(access.place.url.clone()),
         password: access.password.clone(),
-        tls: None,
-        tls_ca: None,
+        tls: access.place.tls,
+        tls_ca: access.place.tls_ca.clone(),
         socket: access.place.socket.clone(),
     };
     let fault = |fault: database::Fault| {
-        Failure::new(1, format!("ask the shop's database: {}", fault.message()))
-            .hint("look at the URL, the user, the password and the user's rights")
+        Failure::new(1, format!("ask the shop's database: {}", fault.message())).hint(match fault {
+            database::Fault::Tls(_) => {
+                "--tls-ca FILE names an authority of your own, --tls verify or off says whether the connection is \
+                 encrypted; docs/troubleshooting.md shows how to make a certificate"
+            }
+            _ => "look at the URL, the user, the password and the user's rights",
+        })
     };
     let mut session = database::connect(&target, &Purpose::Lookup)
         .await

@@ -134,6 +134,18 @@ pub enum Tls {
     Off,
 }
 
+impl std::str::FromStr for Tls {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "verify" => Ok(Tls::Verify),
+            "off" => Ok(Tls::Off),
+            _ => Err("write verify or off"),
+        }
+    }
+}
+
 /// `times`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -125,6 +125,9 @@ pub enum Fault {
     /// The server does not let us in.
     #[error("{0}")]
     Login(String),
+    /// Encryption cannot be agreed on: one side wants it and the other has none, or the certificate is not good.
+    #[error("{0}")]
+    Tls(String),
     /// A value cannot be written in the character set of the column it is compared with.
     #[error("{0}")]
     Charset(String),
@@ -140,6 +143,7 @@ impl Fault {
         | Fault::Busy(text)
         | Fault::Conflict(text)
         | Fault::Login(text)
+        | Fault::Tls(text)
         | Fault::Charset(text)
         | Fault::Statement(text)) = self;
         text
@@ -316,6 +320,34 @@ fn local_text(time: jiff::civil::DateTime) -> String {
 /// A moment as UTC wall clock.
 fn utc(moment: jiff::Timestamp) -> jiff::civil::DateTime {
     jiff::tz::Offset::UTC.to_datetime(moment)
+}
+
+/// What is wrong with a server's certificate, where that is the cause of an error.
+fn certificate(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    use rustls::{CertificateError, Error};
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(Error::InvalidCertificate(reason)) = error.downcast_ref() {
+            return Some(match reason {
+                CertificateError::UnknownIssuer => {
+                    "the server's certificate is signed by no authority that is trusted here".to_owned()
+                }
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                    "the server's certificate does not bear the host's name that stands in the URL".to_owned()
+                }
+                other => format!("the server's certificate is not good: {other}"),
+            });
+        }
+        // `source` of such an error passes over the one it was made of.
+        let made_of = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        cause = match made_of {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// The certificates that a server's is checked against: the system's, or the merchant's own.

@@ -8,7 +8,8 @@ use jiff::civil::DateTime;
 use mysql_async::consts::ColumnType;
 use mysql_async::prelude::{Query, Queryable, WithParams};
 use mysql_async::{
-    BinaryProtocol, Conn, DriverError, Error, OptsBuilder, Params, QueryResult, SslOpts, Value as Cell,
+    BinaryProtocol, Conn, DriverError, Error, IoError, OptsBuilder, Params, QueryResult, SslOpts,
+    Value as Cell,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -93,6 +94,8 @@ fn settings(purpose: &Purpose) -> Vec<String> {
         Purpose::Read | Purpose::Lookup => settings.extend([
             "SET SESSION time_zone='+00:00'".to_owned(),
             "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned(),
+            // A `\'` in a query is a quote, whatever the server thinks of backslashes.
+            "SET SESSION sql_mode=REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', '')".to_owned(),
             // A slow reader must not be cut off between two batches.
             "SET SESSION net_write_timeout=600".to_owned(),
             // A list joined by GROUP_CONCAT is cut off at this length without a word; the default is 1 KiB.
@@ -128,6 +131,7 @@ fn prefixed(what: &str, fault: Fault) -> Fault {
     match fault {
         Fault::Away(text) => Fault::Away(format!("{what}: {text}")),
         Fault::Login(text) => Fault::Login(format!("{what}: {text}")),
+        Fault::Tls(text) => Fault::Tls(format!("{what}: {text}")),
         other => Fault::Away(format!("{what}: {}", other.message())),
     }
 }
@@ -137,6 +141,9 @@ fn fault(error: &Error) -> Fault {
         Error::Server(server) => {
             let text = server.message.clone();
             match server.code {
+                // It takes no writes: a replica, or another server is about to take over.
+                1290 if text.contains("read") => Fault::Away(text),
+                // 1461: as many statements are prepared as it allows.
                 1040
                 | 1053
                 | 1077
@@ -146,15 +153,22 @@ fn fault(error: &Error) -> Fault {
                 | 1158..=1161
                 | 1203
                 | 1226
+                | 1461
+                | 1836
                 | 1927
                 | 2006
                 | 2013
                 | 3169
                 | 4031 => Fault::Away(text),
-                1205 | 1317 | 1969 | 3024 | 3572 => Fault::Busy(text),
+                // 1615: the server has forgotten how a statement reads, for want of room.
+                1205 | 1317 | 1615 | 1969 | 3024 | 3572 => Fault::Busy(text),
                 // 1467: two met while a counter gave out the next number.
                 1020 | 1213 | 1467 => Fault::Conflict(text),
-                1044 | 1045 | 1049 | 1130 | 1251 | 1698 | 1820 | 1862 | 3118 | 4151 => Fault::Login(text),
+                // 1524: the user's plugin is not loaded, as `mysql_native_password` in MySQL 8.4.
+                1044 | 1045 | 1049 | 1130 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3955 | 4151 => {
+                    Fault::Login(text)
+                }
+                3159 => Fault::Tls(text),
                 1267 | 1270 | 1271 | 3854 | 3988 => Fault::Charset(text),
                 _ => Fault::Statement(text),
             }
@@ -165,8 +179,20 @@ fn fault(error: &Error) -> Fault {
             | DriverError::MixedParams
             | DriverError::Params(_)),
         ) => Fault::Statement(format!("{error} Write parameters as :name")),
+        Error::Driver(DriverError::UnknownAuthPlugin { name }) => Fault::Login(format!(
+            "the server wants a password by `{name}`, which cannot be given here: give the user \
+             `caching_sha2_password`. MySQL also asks so for a user that it does not have"
+        )),
+        Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+            Fault::Tls("the server offers no encryption (TLS)".into())
+        }
         Error::Driver(DriverError::PacketTooLarge) => Fault::Statement("the packet is too large".into()),
         Error::Url(_) => Fault::Login("the URL is none of the form `mysql://user@host:port/database`".into()),
+        Error::Io(cause) => match (super::certificate(cause), cause) {
+            (Some(text), _) => Fault::Tls(text),
+            (None, IoError::Io(cause)) => Fault::Away(cause.to_string()),
+            (None, IoError::Tls(cause)) => Fault::Tls(cause.to_string()),
+        },
         other => Fault::Away(other.to_string()),
     }
 }
@@ -444,5 +470,52 @@ impl Session for MysqlSession {
             true => format!("MariaDB {version}"),
             false => format!("MySQL {version}"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(code: u16, words: &str) -> Fault {
+        fault(&Error::Server(mysql_async::ServerError {
+            code,
+            message: words.into(),
+            state: "HY000".into(),
+        }))
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_a_person_must_mend() {
+        type Kind = fn(String) -> Fault;
+        let read_only =
+            "The MySQL server is running with the --read-only option so it cannot execute this statement";
+        for (code, words, kind) in [
+            (1290, read_only, Fault::Away as Kind),
+            (1836, "Running in read-only mode", Fault::Away),
+            (
+                1461,
+                "Can't create more than max_prepared_stmt_count statements",
+                Fault::Away,
+            ),
+            (1615, "Prepared statement needs to be re-prepared", Fault::Busy),
+            (1045, "Access denied for user", Fault::Login),
+            (1524, "Plugin 'mysql_native_password' is not loaded", Fault::Login),
+            (3955, "Access denied for user. Account is blocked", Fault::Login),
+            (
+                3159,
+                "Connections using insecure transport are prohibited",
+                Fault::Tls,
+            ),
+            (
+                1290,
+                "The MySQL server is running with the --skip-grant-tables option",
+                Fault::Statement,
+            ),
+            (1064, "You have an error in your SQL syntax", Fault::Statement),
+            (1146, "Table 'shop.orders' doesn't exist", Fault::Statement),
+        ] {
+            assert_eq!(told(code, words), kind(words.to_owned()), "{code}");
+        }
     }
 }

@@ -52,6 +52,7 @@ pub(super) async fn connect(target: &Target, purpose: &Purpose) -> Result<Postgr
         .all(|host| matches!(host, Host::Unix(_)));
     let away = |error: &tokio_postgres::Error| match fault(error) {
         Fault::Login(text) => Fault::Login(format!("connect to {}: {text}", target.place())),
+        Fault::Tls(text) => Fault::Tls(format!("connect to {}: {text}", target.place())),
         other => Fault::Away(format!("connect to {}: {}", target.place(), other.message())),
     };
     let (client, task) = if target.verifies(loopback) && !(socket && target.tls != Some(Tls::Verify)) {
@@ -123,6 +124,9 @@ where
 
 fn fault(error: &tokio_postgres::Error) -> Fault {
     let Some(server) = error.as_db_error() else {
+        if let Some(text) = super::certificate(error) {
+            return Fault::Tls(text);
+        }
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(inner) = cause {
@@ -133,9 +137,14 @@ fn fault(error: &tokio_postgres::Error) -> Fault {
             cause = inner.source();
         }
         // The server closes a connection that has the wrong password with a message, which is above.
-        return match text.starts_with("error serializing") || text.starts_with("error deserializing") {
-            true => Fault::Statement(text),
-            false => Fault::Away(text),
+        return match text {
+            text if text.contains("server does not support TLS") => {
+                Fault::Tls("the server offers no encryption (TLS)".into())
+            }
+            text if text.starts_with("error serializing") || text.starts_with("error deserializing") => {
+                Fault::Statement(text)
+            }
+            text => Fault::Away(text),
         };
     };
     // The detail may hold a whole row: personal data.

@@ -2,6 +2,7 @@
 
 use super::{Column, Facts, Shop, Tables};
 use crate::brani::model::EshopInfo;
+use crate::config::Tls;
 use crate::source::{ListRow, Lists};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -16,6 +17,10 @@ pub struct Place {
     pub socket: Option<PathBuf>,
     /// Whether there is a password, kept as the secret `shop-db`.
     pub password: bool,
+    /// Whether the connection is encrypted, where that was said.
+    pub tls: Option<Tls>,
+    /// A certificate authority of one's own.
+    pub tls_ca: Option<PathBuf>,
 }
 
 /// What the configuration is written from.
@@ -69,6 +74,14 @@ fn place(out: &mut String, place: &Place) {
     }
     if place.password {
         out.push_str("password = { credential = \"shop-db\" }\n");
+    }
+    match place.tls {
+        Some(Tls::Verify) => out.push_str("tls = \"verify\"\n"),
+        Some(Tls::Off) => out.push_str("tls = \"off\"\n"),
+        None => {}
+    }
+    if let Some(file) = &place.tls_ca {
+        let _ = writeln!(out, "tls_ca = {}", quoted(&file.display().to_string()));
     }
 }
 
@@ -349,10 +362,14 @@ pub fn skeleton(place_at: &Place, kind: &str, tables: &Tables, base_url: Option<
         &changed,
     );
     let status = pick(orders, &["status", "state", "stav"], &[]);
-    let from = or(orders.cloned(), "orders");
     let as_name = |path: &str| match kind {
         "mysql" => format!("`{path}`"),
         _ => format!("\"{path}\""),
+    };
+    let from = match or(orders.cloned(), "orders") {
+        // a word of SQL itself
+        word if word.eq_ignore_ascii_case("order") => as_name(&word),
+        name => name,
     };
     let _ = writeln!(out, "\n[shop.source.orders]\nquery = '''");
     let _ = writeln!(

@@ -439,7 +439,7 @@ impl SqlHandler {
                 Err(Trouble::Failed(text) | Trouble::Refused(text)) => {
                     return Err(WritebackError::Failed(text));
                 }
-                Err(Trouble::Fault(Fault::Away(text) | Fault::Login(text))) => {
+                Err(Trouble::Fault(Fault::Away(text) | Fault::Login(text) | Fault::Tls(text))) => {
                     return Err(WritebackError::Unavailable(text));
                 }
                 Err(Trouble::Fault(Fault::Statement(text) | Fault::Charset(text))) => {

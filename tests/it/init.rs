@@ -2,7 +2,7 @@
 
 use crate::merchant::until;
 use crate::sandbox::{client, info, start};
-use crate::support::{Db, MariaDb, Postgres, Sqlite, mysql};
+use crate::support::{Db, MariaDb, Postgres, Sqlite, mysql, mysql_server};
 use brani_sync::brani::Service;
 use brani_sync::sandbox::Options;
 use std::io::{Read, Write};
@@ -161,8 +161,9 @@ fn the_shops_own_file_tells_everything_and_its_password_is_kept_as_a_secret() {
     std::fs::write(
         folder.join("wp-config.php"),
         format!(
-            "<?php\ndefine('DB_NAME', '{}');\ndefine('DB_USER', '{user}');\ndefine('DB_PASSWORD', 'it\\'s #1');\ndefine('DB_HOST', '127.0.0.1');\n$table_prefix = 'wp_';\n",
-            db.name
+            "<?php\ndefine('DB_NAME', '{}');\ndefine('DB_USER', '{user}');\ndefine('DB_PASSWORD', 'it\\'s #1');\ndefine('DB_HOST', '{}');\n$table_prefix = 'wp_';\n",
+            db.name,
+            mysql_server().address()
         ),
     )
     .unwrap();
@@ -264,6 +265,40 @@ fn an_unknown_shop_gets_queries_to_be_finished() {
     }
     assert!(!text.contains("#   log:"));
     desk.checks();
+}
+
+#[test]
+fn a_table_whose_name_is_a_word_of_sql_is_quoted() {
+    let (db, desk) = (MariaDb::create(), Desk::new());
+    db.sql("CREATE TABLE `order` (id INT PRIMARY KEY, code VARCHAR(20), created DATETIME, updated DATETIME)");
+    desk.inits(&["--url", &db.url]);
+    assert!(desk.text().contains("FROM `order` o"), "{}", desk.text());
+}
+
+#[test]
+fn what_is_said_of_encryption_is_written_down() {
+    let (db, desk) = (shop("woocommerce"), Desk::new());
+    desk.inits(&["--url", &db.url, "--tls", "off"]);
+    assert!(desk.text().contains("tls = \"off\""), "{}", desk.text());
+    desk.checks();
+    let output = desk.init(&[
+        "--url",
+        &db.url,
+        "--force",
+        "--tls",
+        "verify",
+        "--tls-ca",
+        "/none.pem",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("`/none.pem`"), "{}", said(&output));
+    // MariaDB of the tests offers none, MySQL one that nobody signed.
+    let output = desk.init(&["--url", &db.url, "--force", "--tls", "verify"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("--tls-ca FILE"), "{}", said(&output));
+    let output = desk.init(&["--url", &db.url, "--tls", "perhaps"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(said(&output).contains("write verify or off"), "{}", said(&output));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod fuzz;
 mod hostile;
 mod inbound;
 mod init;
+mod login;
 mod mapping;
 mod merchant;
 mod monitoring;

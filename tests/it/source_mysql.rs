@@ -185,7 +185,10 @@ async fn a_server_without_encryption_is_refused_where_tls_is_verified() {
     let mut settings = db.settings(ORDERS_MYSQL, ITEMS);
     settings.target.tls = Some(brani_sync::config::Tls::Verify);
     match read(&SqlSource::new(settings), None).await {
-        Err(SourceError::Unavailable { what }) => assert!(what.contains(&mysql_server().address()), "{what}"),
+        Err(SourceError::Query { query, message, .. }) => {
+            assert_eq!(query, "shop.source.tls");
+            assert!(message.contains(&mysql_server().address()), "{message}");
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -280,7 +283,11 @@ async fn twenty_thousand_rows() {
     many_rows_come_in_bounded_batches(
         &db,
         [
-            "INSERT INTO orders SELECT seq, CONCAT('c', seq), 'new', 'x', '2026-07-15 12:00:00' FROM seq_1_to_20000",
+            // MySQL has no sequence to select from
+            "INSERT INTO orders WITH d(n) AS (SELECT 0 UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 \
+             UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9), numbers(n) AS (SELECT a.n \
+             + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n + 1 FROM d a, d b, d c, d, d e WHERE e.n < 2) \
+             SELECT n, CONCAT('c', n), 'new', 'x', '2026-07-15 12:00:00' FROM numbers",
             "INSERT INTO items SELECT id, id, 'a', 'b', 1 FROM orders",
         ],
     )

@@ -200,8 +200,9 @@ async fn a_certificate_that_nobody_signed_is_refused_where_tls_is_verified() {
     let mut settings = db.settings(ORDERS, ITEMS);
     settings.target.tls = Some(brani_sync::config::Tls::Verify);
     match read(&SqlSource::new(settings), None).await {
-        Err(SourceError::Unavailable { what }) => {
-            assert!(what.contains(&postgres_server().address()), "{what}")
+        Err(SourceError::Query { query, message, .. }) => {
+            assert_eq!(query, "shop.source.tls");
+            assert!(message.contains(&postgres_server().address()), "{message}")
         }
         other => panic!("{other:?}"),
     }

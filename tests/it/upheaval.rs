@@ -2,9 +2,11 @@
 
 use crate::merchant::Column;
 use crate::merchant::{Daemon, Merchant, PATIENCE, Sale, Shop, free_port, until};
-use crate::support::Server;
+use crate::sql_stories;
+use crate::support::{Server, read};
 use brani_sync::clock::{Clock, SystemClock};
 use brani_sync::database::parameters::Dialect;
+use brani_sync::source::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -225,6 +227,22 @@ async fn a_mariadb_that_is_killed_and_started_again_costs_delay_and_nothing_else
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgres_that_is_killed_and_started_again_costs_delay_and_nothing_else() {
     server_dies(Dialect::Postgres, Column::Zoned).await;
+}
+
+#[tokio::test]
+async fn a_backslash_before_a_quote_means_the_same_on_every_mysql() {
+    let own = OwnServer::start(Dialect::Mysql);
+    let db = own.server().create(Dialect::Mysql);
+    db.sql("SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,STRICT_TRANS_TABLES'");
+    sql_stories::shop(&db, "DATETIME");
+    db.sql("INSERT INTO orders VALUES (1, '001', 'new', 'x', '2026-07-15 12:00:00')");
+    let query = "SELECT id AS _key, changed AS _cursor, code, 'it\\'s :code' AS `notes.customerRemark` FROM orders WHERE \
+                 changed >= :since";
+    let (_, records) = read(&db.source(query, sql_stories::ITEMS), None)
+        .await
+        .expect("it is read");
+    let remark = records[0].order.get("notes.customerRemark").map(Value::to_text);
+    assert_eq!(remark.as_deref(), Some("it's :code"));
 }
 
 /// Does something to the ledger's file under a running daemon, which then must stop and say so.

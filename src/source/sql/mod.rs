@@ -411,7 +411,14 @@ pub(crate) fn trouble(fault: Fault, query: &str) -> SourceError {
             query: "shop.source.url".into(),
             message,
             hint: Some(
-                "look at the user and the database in `shop.source.url`, at `shop.source.password`, and at the rights the user has".into(),
+                "look at the user and the database in `shop.source.url`, at `shop.source.password`, at the rights the user has, and at `shop.source.tls` where the user must come encrypted".into(),
+            ),
+        },
+        Fault::Tls(message) => SourceError::Query {
+            query: "shop.source.tls".into(),
+            message,
+            hint: Some(
+                "`shop.source.tls_ca` names the file of an authority of your own, `shop.source.tls` says whether the connection is encrypted; docs/troubleshooting.md shows how to make a certificate".into(),
             ),
         },
         Fault::Statement(message) | Fault::Charset(message) => SourceError::Query {
