@@ -20,10 +20,28 @@ use std::time::Duration;
 
 /// A database with a shop's reduced schema and its invented orders.
 fn shop(schema: &str) -> Db {
+    made(schema, |text| text)
+}
+
+/// The same; every other table has another collation, as in shops that were moved between servers: MySQL 8 gives tables
+/// that name none utf8mb4_0900_ai_ci, MariaDB others.
+fn mixed(schema: &str, turn: usize) -> Db {
+    made(schema, |text| {
+        let mut tables = text.split("CHARSET=utf8mb4;");
+        let mut mixed = tables.next().unwrap_or_default().to_owned();
+        for (number, rest) in tables.enumerate() {
+            let collation = ["general_ci", "unicode_520_ci"][(number + turn) % 2];
+            mixed.push_str(&format!("CHARSET=utf8mb4 COLLATE=utf8mb4_{collation};{rest}"));
+        }
+        mixed
+    })
+}
+
+fn made(schema: &str, change: impl Fn(String) -> String) -> Db {
     let db = MariaDb::create();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemas");
     for file in [format!("{schema}.sql"), format!("{schema}-orders.sql")] {
-        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        let text = change(std::fs::read_to_string(folder.join(file)).unwrap());
         db.sql(&format!(
             "SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00';\n{text}"
         ));
@@ -138,6 +156,46 @@ fn call(code: &str, status: &str) -> Call {
         reason: None,
         more: serde_json::Map::new(),
         expected: None,
+    }
+}
+
+#[tokio::test]
+async fn tables_of_different_collations_are_read_and_written_together() {
+    for (schema, preset) in [
+        ("woocommerce", "woocommerce"),
+        ("woocommerce", "woocommerce-legacy"),
+        ("prestashop", "prestashop"),
+        ("opencart3", "opencart3"),
+        ("opencart4", "opencart4"),
+        ("magento", "magento"),
+    ] {
+        for turn in 0..2 {
+            let db = mixed(schema, turn);
+            let config = config(&db, preset, "");
+            let source = SqlSource::new(settings(&db, &config));
+            let lists = source.lists().await;
+            let lists = lists.unwrap_or_else(|error| panic!("{preset} {turn}: {error}"));
+            let (_, records) = read(&source, None)
+                .await
+                .unwrap_or_else(|error| panic!("{preset} {turn}: {error}"));
+            let codes: Vec<OrderCode> = records.iter().map(|record| record.code.clone()).collect();
+            let found = source.lookup(&codes).await;
+            let found = found.unwrap_or_else(|error| panic!("{preset} {turn}: {error}"));
+            assert!(!found.is_empty(), "{preset} {turn}");
+            for event in ["status_change", "package_number"] {
+                let handler = handler(&db, &config, event);
+                for (code, status) in codes.iter().zip(lists.statuses.iter().cycle()) {
+                    let mut call = call(&code.0, &status.shop);
+                    call.event = event.into();
+                    // A status that does not fit an order is refused with the shop's reason.
+                    let told = handler.tell(&call).await.err().map(|error| error.to_string());
+                    assert!(
+                        !told.iter().any(|told| told.contains("collation")),
+                        "{preset} {turn} {event}: {told:?}"
+                    );
+                }
+            }
+        }
     }
 }
 
