@@ -478,7 +478,8 @@ impl Apply {
         let entry = open.entry.as_ref();
         let shown_before = entry.is_some_and(|entry| {
             let lately = |since| crate::clock::later(since, HIDDEN_FOR) > context.now();
-            entry.row_hash.is_some() && entry.missing_since.is_none_or(lately)
+            // The ledger has no order of which it was not shown a row once.
+            entry.missing_since.is_none_or(lately)
         });
         let attempts = event.attempts + 1;
         if !shown_before || attempts >= context.rules.attempts {

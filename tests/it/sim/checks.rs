@@ -86,6 +86,17 @@ impl World {
         ));
     }
 
+    /// The cursor is moved to where a read begins, and nothing of the read is kept yet.
+    pub fn moves_cursor_first(&self, started: Timestamp) {
+        if self.mutation == Some(Mutation::CursorFirst) {
+            let name = brani_sync::ledger::cursors::name::CURSOR;
+            self.put(&format!(
+                "INSERT OR REPLACE INTO meta (name, value) VALUES ('{name}', '{}')",
+                started.as_millisecond()
+            ));
+        }
+    }
+
     /// What the last window did not show is said to be gone.
     pub fn take_absence_for_gone(&self) {
         let shown: Vec<String> = self.shop.window.iter().map(|code| format!("'{code}'")).collect();

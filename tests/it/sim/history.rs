@@ -63,7 +63,15 @@ impl History {
                 }
             }
             for _ in 0..world.plan.orders {
-                world.new_order(false);
+                world.new_order(0);
+            }
+            for _ in 0..world.plan.backlog {
+                let age = world.rng.random_range(600..20 * 3600);
+                world.new_order(age);
+            }
+            // However old they are, the first read is to find them.
+            for row in world.shop.rows.values_mut() {
+                row.hidden = false;
             }
         }
         Self {
@@ -168,6 +176,7 @@ impl History {
         world.tell(|| "faults stop".into());
         world.calm = true;
         world.shop.down = false;
+        world.shop.weary_until = None;
         world.brani.down_until = None;
         drop(world);
         if let Some(daemon) = &self.daemon {
@@ -263,6 +272,8 @@ impl History {
             world.checks.looks = None;
             let wait = if world.rng.random_bool(0.7) {
                 5
+            } else if world.plan.long_outages {
+                world.rng.random_range(300..1500)
             } else {
                 world.rng.random_range(1..400)
             };
@@ -335,12 +346,14 @@ impl History {
             let mut world = self.shared.get();
             (world.rng.random_range(0..100), world.rng.random_range(0..4))
         };
+        self.shared.get().wearies();
         match dice {
             0..45 => self.shared.get().merchant(),
             45..55 => {
                 let mut world = self.shared.get();
                 let late = world.rng.random_bool(0.3);
-                world.new_order(late);
+                let age = if late { world.rng.random_range(1..200) } else { 0 };
+                world.new_order(age);
             }
             55..80 => {
                 self.shared.get().packer();

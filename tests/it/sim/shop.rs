@@ -109,6 +109,8 @@ pub struct Shop {
     pub latest: Option<Timestamp>,
     /// It is away.
     pub down: bool,
+    /// Until then it cuts a read off after its first batch.
+    pub weary_until: Option<Timestamp>,
     /// Orders it ever had.
     pub count: u64,
 }
@@ -198,6 +200,18 @@ impl ModelSource {
         Ok(())
     }
 
+    /// A read goes on to its next batch, or breaks off.
+    fn goes_on(&self) -> Result<(), SourceError> {
+        let world = self.shared.get();
+        if world.shop.weary_until.is_some_and(|until| until > world.now()) {
+            return Err(SourceError::Unavailable {
+                what: "the model shop cut the read off".into(),
+            });
+        }
+        drop(world);
+        self.away()
+    }
+
     fn record(&self, world: &World, code: &str, row: &Row) -> Record {
         let order = names(&[
             "_key",
@@ -276,6 +290,7 @@ impl Source for ModelSource {
             let written = world.shop.export.as_ref().map(|(written, _)| *written);
             (world.shown_at(), rows, written)
         };
+        self.shared.get().moves_cursor_first(started);
         let handed = *self.handed.lock().unwrap();
         if let (Some(written), Some((before, since))) = (written, handed)
             && before == written
@@ -304,7 +319,11 @@ impl Source for ModelSource {
             records += batch.len() as u64;
             batches.send(batch).await.map_err(|_| SourceError::Stopped)?;
             self.shared.latency().await;
-            self.away()?;
+            let broken = self.goes_on();
+            if broken.is_err() && self.shared.get().mutation == Some(Mutation::CursorOfBrokenRead) {
+                break;
+            }
+            broken?;
         }
         *self.handed.lock().unwrap() = written.map(|written| (written, read.since));
         Ok(ReadEnd {
@@ -437,14 +456,13 @@ impl Handler for ModelHandler {
 
 /// What the merchant and his shop do of their own accord.
 impl World {
-    /// A new order.
-    pub fn new_order(&mut self, late: bool) {
+    /// A new order, of so many seconds ago.
+    pub fn new_order(&mut self, age: i64) {
         self.shop.count += 1;
         let count = self.shop.count;
         let code = format!("A{count}");
         let now = self.shop_now();
-        let lateness = if late { self.rng.random_range(1..200) } else { 0 };
-        let created = now - SignedDuration::from_secs(lateness);
+        let created = now - SignedDuration::from_secs(age);
         let statuses = ["paid", "paid-card", "ready", "new", "hold"];
         let status = if self.plan.statuses {
             statuses[self.rng.random_range(0..5)]
@@ -476,6 +494,15 @@ impl World {
             self.brani.cursed.insert(code.clone(), refuse);
         }
         self.commit(&code, Some(created));
+    }
+
+    /// Long reads may become too much for the shop for a while.
+    pub fn wearies(&mut self) {
+        if self.plan.weary && self.chance(0.06) {
+            let until = self.now() + SignedDuration::from_secs(self.rng.random_range(60..1200));
+            self.shop.weary_until = Some(until);
+            self.tell(|| format!("the shop cuts long reads off until {until}"));
+        }
     }
 
     /// Somebody works in the shop's administration.

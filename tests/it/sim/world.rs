@@ -49,6 +49,10 @@ pub enum Mutation {
     OneStopsAll,
     /// What Brani asks for with `Retry-After` is forgotten.
     NoRetryAfter,
+    /// The cursor moves when a read begins, before what it hands over is kept.
+    CursorFirst,
+    /// The cursor moves though the read broke off.
+    CursorOfBrokenRead,
 }
 
 /// What kind of history a seed is.
@@ -98,6 +102,12 @@ pub struct Plan {
     pub export: Option<u64>,
     /// Events leave their listings from the beginning, also while they are read.
     pub purges: bool,
+    /// Orders that stood in the shop for hours before the daemon's first run.
+    pub backlog: usize,
+    /// The shop now and then cuts long reads off after their first batch, for minutes.
+    pub weary: bool,
+    /// Whoever dies may stay away for longer than the overlap.
+    pub long_outages: bool,
     /// The main part.
     pub length: Duration,
 }
@@ -110,6 +120,11 @@ impl Plan {
         // What is wrong with exports yet is in docs/simulation.md.
         self.export = export.filter(|_| std::env::var_os("BRANI_SYNC_SIM_EXPORTS").is_some());
         self.purges = rng.random_bool(0.2) && !self.loss;
+        if rng.random_bool(0.2) {
+            self.backlog = rng.random_range(3..12);
+        }
+        self.weary = rng.random_bool(0.15);
+        self.long_outages = rng.random_bool(0.15);
     }
 
     fn of(rng: &mut SmallRng) -> Self {
@@ -144,6 +159,9 @@ impl Plan {
             by_written_time: rng.random_bool(0.3),
             export: None,
             purges: false,
+            backlog: 0,
+            weary: false,
+            long_outages: false,
             // Some forty to a hundred acts.
             length: Duration::from_secs(rng.random_range(20..50) * pace),
         }
