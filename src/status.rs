@@ -4,8 +4,8 @@
 //! both ask here; the steps in between (drain, look-up, request, write) are theirs. The tests at the end port the
 //! histories of merchants, packers and crashes that these rules must survive.
 
-use crate::types::{EventId, ShopStatus, StatusId};
-use jiff::Timestamp;
+use crate::types::{EventId, Made, ShopStatus, StatusId};
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 /// The window of our latest request: an event with its status, created while it ran, is our own echo.
@@ -39,8 +39,33 @@ pub struct Agreed {
     pub owed: bool,
     /// Our latest request.
     pub window: Option<Window>,
-    /// What an export that was written before our own write may still say: no news, until one says what we wrote.
+    /// Where the shop is read from exports: when our last write into it was done.
+    pub wrote: Option<Timestamp>,
+    /// What stood in the shop before it. An export that was begun before and made after it may say that still.
     pub stale: Vec<ShopStatus>,
+    /// When the first export was made that said it still, and was made after our write.
+    pub doubted: Option<Timestamp>,
+    /// Begun before `writing` was, and nobody knows with what end: an export may say it and is not to be taken for news.
+    pub begun: Vec<ShopStatus>,
+}
+
+/// What a row says of its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The raw value.
+    pub status: Option<ShopStatus>,
+    /// It is in `protect`.
+    pub protected: bool,
+    /// The export that says it; none where the shop was asked itself.
+    pub made: Option<Made>,
+}
+
+/// An export that we came by so long after our write was not begun before it.
+const BEGUN_BEFORE: SignedDuration = SignedDuration::from_hours(24);
+
+/// By the ledger's milliseconds.
+fn is_later(a: Timestamp, b: Timestamp) -> bool {
+    a.as_millisecond() > b.as_millisecond()
 }
 
 /// How far the clocks of the two machines may differ before an echo is taken for news, and the resolution of
@@ -52,12 +77,30 @@ pub const ECHO_SLACK: Duration = Duration::from_secs(2);
 pub const ECHO_OPEN: Duration = Duration::from_secs(15 * 60);
 
 impl Agreed {
-    /// Whether the shop's raw value is the merchant's news: neither what was agreed, nor what we are writing, nor what an
-    /// older export still says.
+    /// Whether the shop's raw value is the merchant's news: neither what was agreed, nor what we are or were writing.
     pub fn is_shop_news(&self, shop: Option<&ShopStatus>) -> bool {
         shop != self.shop.as_ref()
             && (self.writing.is_none() || shop != self.writing.as_ref())
-            && !shop.is_some_and(|shop| self.stale.contains(shop))
+            && !shop.is_some_and(|shop| self.begun.contains(shop))
+    }
+
+    /// Whether what a row says of the status counts. It does not where the row is of an export that was made before our own
+    /// write, or may have been begun before it: what stood there then is nobody's news. A protected status that did not
+    /// stand there counts whatever its age: better to cancel twice than to pack what is cancelled.
+    pub fn heeds(&self, said: &Said) -> bool {
+        let (Some(wrote), Some(made)) = (self.wrote, said.made) else {
+            return true;
+        };
+        let stood_before = said
+            .status
+            .as_ref()
+            .is_some_and(|status| self.stale.contains(status));
+        if !is_later(made.by, wrote) {
+            return said.protected && !stood_before;
+        }
+        // Of two exports that were made after our write, the second was begun after it.
+        let second = made.told && self.doubted.is_some_and(|first| is_later(made.by, first));
+        !stood_before || second || made.by > wrote + BEGUN_BEFORE
     }
 
     /// Whether an event is the echo of our own request: its status, created while it ran.
@@ -225,18 +268,26 @@ impl Agreed {
         }
         if let Some(intent) = intent {
             self.stale.clear();
+            self.begun.clear();
+            self.doubted = None;
             self.shop = Some(intent.clone());
             self.writing = writing;
         }
     }
 
     /// To be kept before a status is written into a row whose status is `shop`, so that a crash does not make our
-    /// own write look like the merchant's.
-    pub fn before_write(&mut self, shop: Option<&ShopStatus>, writing: ShopStatus) {
-        if self.writing.is_some() && self.writing.as_ref() == shop {
+    /// own write look like the merchant's. `live` where the row was asked for: a write begun earlier that does not stand
+    /// there came to nothing, while an export may be older than it.
+    pub fn before_write(&mut self, shop: Option<&ShopStatus>, writing: ShopStatus, live: bool) {
+        let earlier = self.writing.replace(writing);
+        if earlier.is_some() && earlier.as_ref() == shop {
             self.shop = shop.cloned();
+        } else if let Some(earlier) =
+            earlier.filter(|earlier| !live && Some(earlier) != self.writing.as_ref())
+            && !self.begun.contains(&earlier)
+        {
+            self.begun.push(earlier);
         }
-        self.writing = Some(writing);
     }
 
     /// To be kept when the write stands: both sides agree. Where a request was unconfirmed, the event may have
@@ -249,21 +300,36 @@ impl Agreed {
         self.unconfirmed = false;
     }
 
-    /// To be kept with [`Agreed::after_write`] where the shop is read from exports: what was `agreed` and what was `read`
-    /// before may be said once more.
-    pub fn outdates(&mut self, agreed: Option<ShopStatus>, read: Option<ShopStatus>) {
-        for before in [agreed, read].into_iter().flatten() {
-            if Some(&before) != self.shop.as_ref() && !self.stale.contains(&before) {
+    /// To be kept with [`Agreed::after_write`] where the shop is read from exports: what stood there `before`, as far as
+    /// anybody knows, may be said once more.
+    pub fn outdates(&mut self, before: impl IntoIterator<Item = Option<ShopStatus>>, now: Timestamp) {
+        self.wrote = Some(now);
+        self.doubted = None;
+        let begun = std::mem::take(&mut self.begun);
+        for before in before.into_iter().flatten().chain(begun) {
+            if !self.stale.contains(&before) {
                 self.stale.push(before);
             }
         }
+        let shop = self.shop.as_ref();
+        self.stale.retain(|before| Some(before) != shop);
     }
 
-    /// To be kept when the shop's row was read with this value.
-    pub fn read(&mut self, shop: Option<&ShopStatus>) {
-        if shop == self.shop.as_ref() {
-            self.stale.clear();
+    /// To be kept when a row was read: [`Agreed::heeds`], and what follows for the next one.
+    pub fn hear(&mut self, said: &Said) -> bool {
+        let heeds = self.heeds(said);
+        if let (Some(wrote), Some(made)) = (self.wrote, said.made)
+            && is_later(made.by, wrote)
+        {
+            if heeds && said.status == self.shop {
+                // This one was begun after our write, and so is every later one.
+                self.stale.clear();
+                self.doubted = None;
+            } else if !heeds && made.told && self.doubted.is_none() {
+                self.doubted = Some(made.by);
+            }
         }
+        heeds
     }
 
     /// To be kept when a drain begun after the answer brought nothing else.

@@ -2,6 +2,7 @@
 //!
 //! This room knows no shop, no service and no ledger. Every other room may use it.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -99,6 +100,15 @@ newtype!(
     /// Hash of a mapped order in canonical form, without its status: it alone decides what is sent.
     PayloadHash([u8; 16])
 );
+
+/// How old what an export says is, by this machine's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Nothing that happened later can be in it.
+    pub by: Timestamp,
+    /// The export tells that moment itself, and the next one will tell another; else it is when we had it.
+    pub told: bool,
+}
 
 /// The key of the hashes per field, one per ledger. Never printed: with it short values could be guessed.
 #[derive(Clone, Copy, PartialEq, Eq)]

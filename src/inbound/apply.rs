@@ -249,7 +249,8 @@ impl Apply {
         Ok(report)
     }
 
-    /// The rows as they stand now; of an export, what the ledger last read where the export does not list them.
+    /// The rows as they stand now. Of an export that is as the last complete read left them in the ledger, for the way out
+    /// decides by that, too; what stands in a newer one is met by the next read.
     async fn look_up(
         &self,
         context: &Context,
@@ -267,24 +268,18 @@ impl Apply {
             }
         }
         if !context.source.is_live() {
-            let missing: Vec<OrderCode> = codes
-                .iter()
-                .filter(|code| !rows.contains_key(*code))
-                .cloned()
-                .collect();
+            let codes = codes.to_vec();
             let known = context
                 .ledger
-                .read(move |connection| orders::get_many(connection, &missing))
+                .read(move |connection| orders::get_many(connection, &codes))
                 .await?;
             for entry in known.into_iter().flatten() {
-                rows.insert(
-                    entry.code,
-                    Seen {
-                        key: entry.key,
-                        status: entry.row_status,
-                        changed: None,
-                    },
-                );
+                let seen = rows.entry(entry.code).or_insert_with(|| Seen {
+                    key: entry.key,
+                    status: None,
+                    changed: None,
+                });
+                seen.status = entry.row_status;
             }
         }
         Ok(rows)
@@ -659,14 +654,24 @@ impl Apply {
             match handler.tell(&call).await {
                 Ok(Outcome::Done) => {
                     self.back(context, "status_change");
-                    self.written(context, code, status, writing, newest.as_ref(), open, tally)
-                        .await?;
+                    self.written(
+                        context,
+                        code,
+                        (status, writing),
+                        seen.status,
+                        newest.as_ref(),
+                        open,
+                        tally,
+                    )
+                    .await?;
                     return Ok(Step::Next);
                 }
                 Ok(Outcome::Unmatched) => {
                     self.back(context, "status_change");
                     row = None;
                 }
+                // The next export says how it stands.
+                Ok(Outcome::Moved) if !context.source.is_live() => break,
                 Ok(Outcome::Moved) => {
                     tracing::debug!(event = "event.row_moved", ORDER_CODE = %code, "The row moved under the write; it is looked at again");
                     row = self
@@ -875,11 +880,12 @@ impl Apply {
     ) -> Result<(), PassError> {
         let (key, shop, writing) = (code.clone(), seen.status.clone(), writing.clone());
         let (fates, now) = (open.take(), context.now());
+        let is_live = context.source.is_live();
         let fates = context
             .ledger
             .write(move |connection| {
                 if let Some(mut entry) = orders::get(connection, &key)?.filter(|entry| entry.agreed.known) {
-                    entry.agreed.before_write(shop.as_ref(), writing);
+                    entry.agreed.before_write(shop.as_ref(), writing, is_live);
                     orders::put(connection, &entry)?;
                 }
                 keep(connection, &fates, now)?;
@@ -890,13 +896,15 @@ impl Apply {
         Ok(())
     }
 
-    /// The status stands in the shop: both sides agree, in the transaction that marks the event.
+    /// The status stands in the shop: both sides agree, in the transaction that marks the event. `stood` is what was found
+    /// there before.
+    #[expect(clippy::too_many_arguments, reason = "one transaction marks all of it")]
     async fn written(
         &self,
         context: &Context,
         code: &OrderCode,
-        status: StatusId,
-        writing: ShopStatus,
+        (status, writing): (StatusId, ShopStatus),
+        stood: Option<ShopStatus>,
         newest: Option<&Event>,
         open: &Open,
         tally: &Tally,
@@ -917,7 +925,7 @@ impl Apply {
                     entry.agreed.after_write(status, Some(shop.clone()));
                     let read = entry.row_status.replace(shop);
                     if !is_live {
-                        entry.agreed.outdates(agreed, read);
+                        entry.agreed.outdates([agreed, read, stood], now);
                     }
                     // A merchant who puts the old status back makes the row that was looked at before.
                     entry.row_hash = None;

@@ -132,6 +132,7 @@ pub fn wait_no_longer(connection: &Connection, now: Timestamp) -> Result<(), Led
         "UPDATE orders SET due = ?1 WHERE state = 'waiting' AND due > ?2",
         "UPDATE orders SET say_again = ?2 WHERE say_again > ?2",
         "UPDATE orders SET missing_since = ?1 WHERE missing_since > ?1",
+        "UPDATE orders SET wrote = ?1, doubted = NULL WHERE wrote > ?1",
         "UPDATE events SET due = ?1 WHERE state IN ('new', 'stuck') AND due > ?2",
         "UPDATE extras SET due = ?1 WHERE due > ?2",
     ] {

@@ -232,9 +232,9 @@ const COLUMNS: &str = "code, key, created, state, row_hash, fingerprint, row_sta
      known, shop_status, brani_status, writing, unconfirmed, owed, window_status, window_from, window_to, \
      status_event, status_event_id, lane, due, attempts, failing_since, unanswered, problems, parked_by, \
      missing_since, delete_wanted, sent_at, answer, told_parked, row_gone, say_again, window_after, \
-     stale";
+     stale, wrote, doubted, begun";
 
-const COUNT: usize = 37;
+const COUNT: usize = 40;
 
 static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| COLUMNS.split(", ").collect());
 
@@ -261,6 +261,13 @@ fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<[u8; 16]>> {
 
 fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(moment))
+}
+
+fn statuses(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<ShopStatus>> {
+    let text: Option<String> = row.get(column)?;
+    Ok(text
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default())
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
@@ -293,13 +300,10 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
                 }),
                 None => None,
             },
-            stale: row
-                .get::<_, Option<String>>(36)?
-                .and_then(|text| serde_json::from_str::<Vec<String>>(&text).ok())
-                .unwrap_or_default()
-                .into_iter()
-                .map(ShopStatus)
-                .collect(),
+            stale: statuses(row, 36)?,
+            wrote: time(row, 37)?,
+            doubted: time(row, 38)?,
+            begun: statuses(row, 39)?,
         },
         status_event: match status_event {
             Some(at) => Some((at, row.get(20)?)),
@@ -492,6 +496,9 @@ fn row<'e>(e: &'e Entry, lists: &'e Lists) -> [ValueRef<'e>; COUNT] {
             .and_then(|window| window.after)
             .map_or(ValueRef::Null, |id| whole(id.0)),
         lists.stale.as_deref().map_or(ValueRef::Null, text),
+        time(e.agreed.wrote),
+        time(e.agreed.doubted),
+        lists.begun.as_deref().map_or(ValueRef::Null, text),
     ]
 }
 
@@ -499,18 +506,20 @@ fn row<'e>(e: &'e Entry, lists: &'e Lists) -> [ValueRef<'e>; COUNT] {
 struct Lists {
     problems: Option<String>,
     stale: Option<String>,
+    begun: Option<String>,
 }
 
 impl Lists {
     fn of(e: &Entry) -> Self {
-        let stale = || e.agreed.stale.iter().map(ShopStatus::as_str).collect::<Vec<_>>();
+        fn list<T: serde::Serialize>(list: &[T]) -> Option<String> {
+            (!list.is_empty())
+                .then(|| serde_json::to_string(list).ok())
+                .flatten()
+        }
         Self {
-            problems: (!e.problems.is_empty())
-                .then(|| serde_json::to_string(&e.problems).ok())
-                .flatten(),
-            stale: (!e.agreed.stale.is_empty())
-                .then(|| serde_json::to_string(&stale()).ok())
-                .flatten(),
+            problems: list(&e.problems),
+            stale: list(&e.agreed.stale),
+            begun: list(&e.agreed.begun),
         }
     }
 }

@@ -20,7 +20,10 @@ CREATE TABLE orders (
     shop_status    TEXT,                         -- as last agreed, raw
     brani_status   INTEGER,                      -- as last agreed
     writing        TEXT,                         -- a write-back was begun with this value
-    stale          TEXT,                         -- what an export written before our write may still say (JSON)
+    wrote          INTEGER,                      -- exports: when our last write into the shop was done,
+    stale          TEXT,                         -- … what stood there before it (JSON),
+    doubted        INTEGER,                      -- … the first export made after it that said so still,
+    begun          TEXT,                         -- … and writes begun before `writing` whose end is not known (JSON)
     unconfirmed    INTEGER NOT NULL DEFAULT 0,
     owed           INTEGER NOT NULL DEFAULT 0,
     window_status  INTEGER,

@@ -461,6 +461,7 @@ mod tests {
             order: row(order),
             items: items.iter().map(|item| row(item)).collect(),
             seal: Default::default(),
+            made: Default::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use crate::context::Rules;
 use crate::ledger::orders::{Entry, Lane, Mark, ParkedBy, State};
 use crate::mapping::{Mapped, Problem};
 use crate::source::{Record, Value};
+use crate::status::Said;
 use crate::types::{PayloadHash, RowHash, ShopStatus};
 use jiff::{SignedDuration, Timestamp};
 
@@ -186,6 +187,18 @@ fn is_foreign(known: &Entry, look: &Look<'_>, created: Timestamp) -> bool {
             && known.row_hash.is_some())
 }
 
+/// What a record says of the status.
+pub fn said(record: &Record, rules: &Rules) -> Said {
+    Said {
+        status: record.status.clone(),
+        protected: record
+            .status
+            .as_ref()
+            .is_some_and(|status| rules.protect.contains(status)),
+        made: record.made,
+    }
+}
+
 fn seen(entry: &mut Entry, look: &Look<'_>) {
     entry.row_hash = Some(look.row_hash);
     entry.fingerprint = Some(look.fingerprint);
@@ -249,10 +262,14 @@ fn at_brani(known: Entry, look: Look<'_>, rules: &Rules, when: &When) -> Verdict
     let was_away = entry.missing_since.is_some() || entry.row_gone;
     let comes_back = entry.state == State::Deleted && !record.gone && (was_away || !same_row);
     let status_before = entry.row_status.clone();
+    let heeds = entry.agreed.heeds(&said(record, rules));
     if let Some(created) = look.created {
         entry.created = created;
     }
     seen(&mut entry, &look);
+    if !heeds {
+        entry.row_status.clone_from(&status_before);
+    }
     if record.gone {
         let news = if entry.state == State::Deleted {
             News::Unchanged
@@ -314,8 +331,7 @@ fn at_brani(known: Entry, look: Look<'_>, rules: &Rules, when: &When) -> Verdict
     }
     entry.delete_wanted = false;
     let differs = entry.sent != Some(mapped.content);
-    entry.agreed.read(record.status.as_ref());
-    let status_news = is_shop_news(&entry, record.status.as_ref());
+    let status_news = is_shop_news(&entry, entry.row_status.as_ref());
     let mapping_only = same_row && differs && !status_news && entry.state == State::Sent;
     if mapping_only
         && record

@@ -13,6 +13,7 @@ use crate::ledger::{Ledger, LedgerError, millis};
 use crate::mapping::extras::Want;
 use crate::mapping::{self, Mapped, Mapping, Owner};
 use crate::source::{Known, Listed, Read, Record};
+use crate::status::Said;
 use crate::trouble::Weight;
 use crate::types::{OrderCode, PayloadHash, RowHash};
 use jiff::{SignedDuration, Timestamp};
@@ -413,15 +414,19 @@ pub async fn take(
                 } else {
                     mapping.wants(record)
                 };
-                changes.keep(*entry, payload, wants, news, before, report);
+                let said = diff::said(record, &context.rules);
+                let kept = Kept {
+                    entry: *entry,
+                    payload,
+                    wants,
+                    said,
+                };
+                changes.keep(kept, news, before, report);
             }
         }
     }
     if !context.dry_run && !changes.is_empty() {
-        let wanted = changes
-            .kept
-            .iter()
-            .any(|(entry, ..)| entry.state == State::Waiting);
+        let wanted = changes.kept.iter().any(|kept| kept.entry.state == State::Waiting);
         report.extras |= write(context, changes, when.now).await?;
         if wanted {
             // Whatever becomes of the rest of the read, this much is to be sent.
@@ -570,9 +575,17 @@ fn wait_name(wait: Wait) -> &'static str {
     }
 }
 
+/// What a look at one row comes to.
+struct Kept {
+    entry: Entry,
+    payload: Option<Mapped>,
+    wants: Vec<Want>,
+    said: Said,
+}
+
 #[derive(Default)]
 struct Changes {
-    kept: Vec<(Entry, Option<Mapped>, Vec<Want>)>,
+    kept: Vec<Kept>,
     removed: Vec<OrderCode>,
     claims: Vec<(OrderCode, crate::types::ShopKey, Timestamp)>,
     parked: Vec<Entry>,
@@ -591,15 +604,8 @@ impl Changes {
         }
     }
 
-    fn keep(
-        &mut self,
-        entry: Entry,
-        payload: Option<Mapped>,
-        wants: Vec<Want>,
-        news: News,
-        before: Option<State>,
-        report: &mut Report,
-    ) {
+    fn keep(&mut self, kept: Kept, news: News, before: Option<State>, report: &mut Report) {
+        let entry = &kept.entry;
         match news {
             News::Wanted => report.wanted += 1,
             News::Withdrawn => report.withdrawn += 1,
@@ -617,7 +623,7 @@ impl Changes {
             self.unparked.push(entry.code.clone());
             report.unparked += 1;
         }
-        self.kept.push((entry, payload, wants));
+        self.kept.push(kept);
     }
 }
 
@@ -636,7 +642,13 @@ async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<bo
         .write(move |connection| {
             let mut noted = Noted::default();
             let mut met_again = 0;
-            for (entry, payload, wants) in kept {
+            for kept in kept {
+                let Kept {
+                    entry,
+                    payload,
+                    wants,
+                    said,
+                } = kept;
                 let code = entry.code.clone();
                 let stands = orders::get(connection, &code)?;
                 let was_away =
@@ -644,7 +656,7 @@ async fn write(context: &Context, changes: Changes, now: Timestamp) -> Result<bo
                 if entry.missing_since.is_none() && stands.as_ref().is_some_and(was_away) {
                     met_again += inbox::meet_again(connection, &code)?;
                 }
-                if keep(connection, entry, payload.as_ref(), stands)? {
+                if keep(connection, entry, payload.as_ref(), &said, stands)? {
                     extras::note(connection, &code, &wants, now, &mut noted)?;
                 }
             }
@@ -692,6 +704,7 @@ fn keep(
     connection: &rusqlite::Connection,
     mut entry: Entry,
     payload: Option<&Mapped>,
+    said: &Said,
     stands: Option<Entry>,
 ) -> Result<bool, LedgerError> {
     if orders::is_buried(connection, &entry.code)? {
@@ -699,7 +712,8 @@ fn keep(
     }
     if let Some(stands) = &stands {
         entry.told_parked = stands.told_parked;
-        if stands.agreed != entry.agreed || stands.sent != entry.sent {
+        let moved = stands.agreed != entry.agreed || stands.sent != entry.sent;
+        if moved {
             entry.agreed = stands.agreed.clone();
             entry.sent = stands.sent;
             entry.fields = stands.fields.clone();
@@ -708,6 +722,15 @@ fn keep(
             entry.say_again = stands.say_again;
             entry.sent_at = stands.sent_at;
             entry.answer = stands.answer.clone();
+        }
+        if !entry.agreed.hear(said) {
+            entry.row_status = stands.row_status.clone();
+            // The same words in the next export may count.
+            if entry.state != State::Parked {
+                entry.row_hash = None;
+            }
+        }
+        if moved {
             let agreed = !diff::is_shop_news(&entry, entry.row_status.clone().as_ref())
                 && !entry.agreed.owed
                 && !entry.fate_unknown();

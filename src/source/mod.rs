@@ -8,7 +8,7 @@ pub mod export;
 pub mod preset;
 pub mod sql;
 
-use crate::types::{OrderCode, RowHash, ShopKey, ShopStatus};
+use crate::types::{Made, OrderCode, RowHash, ShopKey, ShopStatus};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::HashSet;
@@ -95,6 +95,8 @@ pub struct Record {
     pub items: Vec<Row>,
     /// An export: the hash of the record as the file has it; it stands for the hash of the columns.
     pub seal: Option<RowHash>,
+    /// An export: when it was made.
+    pub made: Option<Made>,
 }
 
 /// Knows which records need not be handed over, because nothing of them changed since they were looked at.

@@ -3,8 +3,8 @@
 //! more, a cancelled order is cancelled on both sides, and where the merchant never touches the status the packer's
 //! last word stands at Brani, whatever was lost. Each mutation breaks one rule; the histories must notice.
 
-use super::{Agreed, Decision, Found, Why, decide};
-use crate::types::{EventId, ShopStatus, StatusId};
+use super::{Agreed, Decision, Found, Said, Why, decide};
+use crate::types::{EventId, Made, ShopStatus, StatusId};
 use jiff::{SignedDuration, Timestamp};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
@@ -334,7 +334,9 @@ impl World {
                 if self.shop != shop && self.mutation != Mutation::Unlocked {
                     return Step::Idle;
                 }
-                self.ledger.agreed.before_write(Some(&shop), self::shop(status));
+                self.ledger
+                    .agreed
+                    .before_write(Some(&shop), self::shop(status), true);
                 Step::Writing {
                     read,
                     status,
@@ -440,26 +442,122 @@ fn every_broken_rule_is_noticed() {
     assert_eq!(unnoticed, vec![]);
 }
 
-#[test]
-fn what_an_export_from_before_our_write_says_is_no_news_until_one_says_what_we_wrote() {
-    let (paid, packed, cancelled) = (
-        ShopStatus::from("paid"),
-        ShopStatus::from("packed"),
-        ShopStatus::from("cancelled"),
-    );
+/// A packer's status was written over `paid` at this second.
+fn written(at: i64) -> Agreed {
     let mut agreed = Agreed {
         known: true,
-        shop: Some(paid.clone()),
+        shop: Some("paid".into()),
         brani: Some(StatusId(1)),
         ..Agreed::default()
     };
-    agreed.before_write(Some(&paid), packed.clone());
-    agreed.after_write(StatusId(-1), Some(packed.clone()));
-    agreed.outdates(Some(paid.clone()), Some(paid.clone()));
-    agreed.read(Some(&paid));
-    assert!(!agreed.is_shop_news(Some(&paid)), "an older export says it");
-    assert!(!agreed.is_shop_news(Some(&packed)));
-    assert!(agreed.is_shop_news(Some(&cancelled)), "nobody said that before");
-    agreed.read(Some(&packed));
-    assert!(agreed.is_shop_news(Some(&paid)), "the merchant went back to it");
+    let before = agreed.shop.clone();
+    agreed.before_write(before.as_ref(), "packed".into(), false);
+    agreed.after_write(StatusId(-1), Some("packed".into()));
+    agreed.outdates([before, None, Some("ready".into())], second(at));
+    agreed
+}
+
+fn second(at: i64) -> Timestamp {
+    Timestamp::from_second(at).unwrap()
+}
+
+/// What an export says that was made at this second, and tells so, or came at this second.
+fn said(status: &str, at: i64, told: bool) -> Said {
+    Said {
+        status: Some(status.into()),
+        protected: status == "cancelled",
+        made: Some(Made { by: second(at), told }),
+    }
+}
+
+#[test]
+fn nothing_that_an_export_from_before_our_write_says_of_the_status_counts_but_a_protected_one() {
+    let mut agreed = written(1000);
+    for status in ["paid", "ready", "hold", "packed"] {
+        assert!(!agreed.hear(&said(status, 999, true)), "{status}");
+        assert!(!agreed.hear(&said(status, 1000, false)), "{status}");
+    }
+    assert!(agreed.hear(&said("cancelled", 999, true)));
+    // what was agreed then says nothing about those that come
+    assert!(!agreed.hear(&said("paid", 1001, true)));
+    // nor does a later send of the shop's own word change what the old one knows
+    agreed.after_send(Some(StatusId(2)), Some(&"hold".into()), None, second(1100));
+    assert!(!agreed.heeds(&said("paid", 999, true)));
+}
+
+#[test]
+fn what_stood_before_our_write_counts_in_the_second_export_made_after_it() {
+    let mut agreed = written(1000);
+    assert!(!agreed.hear(&said("paid", 1005, true)), "begun before, perhaps");
+    assert!(!agreed.hear(&said("paid", 1005, true)), "the same once more");
+    assert!(
+        agreed.hear(&said("paid", 1006, true)),
+        "begun after the other was made"
+    );
+}
+
+#[test]
+fn what_did_not_stand_before_our_write_counts_in_the_first_export_after_it() {
+    let mut agreed = written(1000);
+    assert!(agreed.hear(&said("hold", 1001, true)));
+    assert!(
+        !agreed.hear(&said("ready", 1001, true)),
+        "it was looked up before"
+    );
+}
+
+#[test]
+fn an_export_that_says_what_we_wrote_was_begun_after_it() {
+    let mut agreed = written(1000);
+    assert!(agreed.hear(&said("packed", 1001, true)));
+    assert!(
+        agreed.hear(&said("paid", 1002, true)),
+        "the merchant went back to it"
+    );
+    let mut agreed = written(1000);
+    assert!(agreed.hear(&said("packed", 1001, false)));
+    assert!(agreed.hear(&said("paid", 1002, false)));
+}
+
+#[test]
+fn of_exports_that_do_not_tell_their_age_none_is_the_second_before_a_day_has_passed() {
+    let mut agreed = written(1000);
+    for at in [1001, 1002, 1000 + 86_400] {
+        assert!(!agreed.hear(&said("paid", at, false)), "{at}");
+    }
+    assert!(agreed.hear(&said("paid", 1001 + 86_400, false)));
+}
+
+#[test]
+fn a_write_whose_end_nobody_knows_is_no_news_when_an_export_says_it_after_the_next_was_begun() {
+    let paid = Some(ShopStatus::from("paid"));
+    let mut agreed = Agreed {
+        known: true,
+        shop: paid.clone(),
+        brani: Some(StatusId(1)),
+        ..Agreed::default()
+    };
+    agreed.before_write(paid.as_ref(), "packed".into(), false);
+    agreed.before_write(paid.as_ref(), "sent".into(), false);
+    for status in ["packed", "sent", "paid"] {
+        assert!(!agreed.is_shop_news(Some(&status.into())), "{status}");
+    }
+    assert!(agreed.is_shop_news(Some(&"hold".into())));
+    agreed.after_write(StatusId(-2), Some("sent".into()));
+    agreed.outdates([paid], second(1000));
+    assert!(agreed.begun.is_empty());
+    assert!(
+        !agreed.hear(&said("packed", 1001, true)),
+        "begun before the last write"
+    );
+}
+
+#[test]
+fn a_shop_that_is_asked_itself_always_counts() {
+    let mut agreed = written(1000);
+    let said = Said {
+        made: None,
+        ..said("paid", 0, false)
+    };
+    assert!(agreed.hear(&said));
 }

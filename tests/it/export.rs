@@ -1,6 +1,6 @@
 //! Exports: what a merchant's file says, and what hostile and half-written files must not do.
 
-use brani_sync::clock::SystemClock;
+use brani_sync::clock::{Clock, SystemClock};
 use brani_sync::config::secret::Secret;
 use brani_sync::config::{Cursor, Records, SourceKind};
 use brani_sync::source::export::{ExportSource, Setup};
@@ -1092,6 +1092,7 @@ async fn a_link_to_nowhere_in_a_folder_of_exports_is_no_export() {
 struct Server {
     body: Vec<u8>,
     etag: Option<String>,
+    last_modified: Option<String>,
     /// Announces more bytes than it sends.
     short: bool,
     status: Option<u16>,
@@ -1129,6 +1130,9 @@ async fn serve(server: Server) -> (Shared, String) {
         let mut response = Response::builder().header("date", "Mon, 03 Nov 2025 09:00:00 GMT");
         if let Some(etag) = &server.etag {
             response = response.header("etag", etag);
+        }
+        if let Some(time) = &server.last_modified {
+            response = response.header("last-modified", time);
         }
         if server.short {
             // a body that ends before its announced length closes the connection
@@ -1208,6 +1212,74 @@ async fn an_unchanged_download_costs_one_conditional_request() {
         let mode = entry.unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
+}
+
+/// How old a record's export is, and whether the export told.
+fn age_of(record: &Record) -> (i64, bool) {
+    let made = record.made.expect("an export has an age");
+    (SystemClock.now().duration_since(made.by).as_secs(), made.told)
+}
+
+#[tokio::test]
+async fn a_file_is_as_old_as_its_time_says_each_of_several_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = put(folder.path(), "a.xml", xml(&["1", "2"]));
+    age(&first, 7200);
+    put(folder.path(), "b.xml", xml(&["2", "3"]));
+    let source = shop(SourceKind::Xml, &url(&folder.path().join("*.xml")), XML_MAP).open();
+    let (records, end) = read(&source).await;
+    end.unwrap();
+    let found = source
+        .lookup(&["1", "2", "3"].map(OrderCode::from))
+        .await
+        .unwrap();
+    for records in [records, found] {
+        for record in &records {
+            let (old, told) = age_of(record);
+            let expected = if record.code.as_str() == "1" { 7200 } else { 60 };
+            assert!(told && (expected..expected + 50).contains(&old), "{record:?}");
+        }
+        assert_eq!(records.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_download_is_as_old_as_the_server_says_by_our_own_clock_also_after_a_restart() {
+    // an hour before what the server takes for now
+    let (server, base) = serve(Server {
+        etag: Some("\"v1\"".into()),
+        last_modified: Some("Mon, 03 Nov 2025 08:00:00 GMT".into()),
+        ..of(&xml(&["1"]))
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    for _start in 0..2 {
+        let mut shop = shop(SourceKind::Xml, &format!("{base}/export/orders.xml"), XML_MAP);
+        shop.setup.state = folder.path().join("export");
+        let source = shop.open();
+        let (records, _) = read(&source).await;
+        let found = source.lookup(&[OrderCode::from("1")]).await.unwrap();
+        for record in records.iter().chain(&found) {
+            let (old, told) = age_of(record);
+            assert!(told && (3595..3660).contains(&old), "{old} s, told: {told}");
+        }
+        assert_eq!((records.len(), found.len()), (1, 1));
+    }
+    assert_eq!(server.lock().unwrap().asked.len(), 2);
+}
+
+#[tokio::test]
+async fn a_download_without_a_time_of_its_own_is_as_old_as_our_copy() {
+    let (_server, base) = serve(of(&xml(&["1"]))).await;
+    let source = shop(SourceKind::Xml, &format!("{base}/export/orders.xml"), XML_MAP).open();
+    let before = SystemClock.now();
+    let (records, _) = read(&source).await;
+    let made = records[0].made.unwrap();
+    assert!(
+        !made.told && made.by >= before - jiff::SignedDuration::from_secs(1) && made.by <= SystemClock.now()
+    );
+    let kept = source.lookup(&[OrderCode::from("1")]).await.unwrap();
+    assert_eq!(kept[0].made.unwrap(), made);
 }
 
 #[tokio::test]

@@ -99,6 +99,7 @@ fn record(order: &Columns, items: &[Columns]) -> Record {
         order: row(order),
         items: items.iter().map(row).collect(),
         seal: None,
+        made: None,
     }
 }
 

@@ -6,7 +6,7 @@ use super::Sender;
 use crate::brani::model::Order;
 use crate::brani::time;
 use crate::clock::later;
-use crate::context::{Context, PassError};
+use crate::context::{Context, PassError, Rules};
 use crate::ledger::LedgerError;
 use crate::ledger::inbox::{self, Event};
 use crate::ledger::orders::{self, Due, Entry, Lane, State};
@@ -91,18 +91,7 @@ impl Sender {
                         want_anew(connection, entry, now)?;
                         continue;
                     };
-                    let shop = entry.row_status.clone();
-                    let shop_id = shop
-                        .as_ref()
-                        .and_then(|shop| mapping.dictionaries().status(shop))
-                        .map(|s| s.id);
-                    let protected = shop.as_ref().is_some_and(|shop| rules.protect.contains(shop));
-                    let row = RowView {
-                        order,
-                        shop,
-                        shop_id,
-                        protected,
-                    };
+                    let row = RowView::new(order, entry.row_status.clone(), &mapping, &rules);
                     if let Some(ready) = begin(connection, &entry, entry.clone(), row, &mapping, now)? {
                         begun.push(ready);
                     }
@@ -127,6 +116,28 @@ pub(super) struct RowView {
     pub shop: Option<ShopStatus>,
     pub shop_id: Option<StatusId>,
     pub protected: bool,
+}
+
+impl RowView {
+    /// An order and the shop's raw status.
+    pub fn new(order: Order, shop: Option<ShopStatus>, mapping: &mapping::Mapping, rules: &Rules) -> Self {
+        let mut view = Self {
+            order,
+            shop: None,
+            shop_id: None,
+            protected: false,
+        };
+        view.says(shop, mapping, rules);
+        view
+    }
+
+    /// The shop's raw status is this one.
+    pub fn says(&mut self, shop: Option<ShopStatus>, mapping: &mapping::Mapping, rules: &Rules) {
+        let meaning = shop.as_ref().and_then(|shop| mapping.dictionaries().status(shop));
+        self.shop_id = meaning.map(|meaning| meaning.id);
+        self.protected = shop.as_ref().is_some_and(|shop| rules.protect.contains(shop));
+        self.shop = shop;
+    }
 }
 
 /// A request that was begun in the ledger, before its lock is put to it.

@@ -103,6 +103,7 @@ impl Sender {
                             mapping.row_hash(record),
                             poll::fingerprint(&mapping),
                             mapping.wants(record),
+                            diff::said(record, &context.rules),
                         )),
                     ));
                 }
@@ -139,13 +140,14 @@ impl Sender {
                 crate::outbound::sweep::plan_deletes(context, false).await?;
             }
         }
+        let rules = context.rules.clone();
         let (begun, writes, noted) = context
             .ledger
             .write(move |connection| {
                 let mut begun = Vec::new();
                 let mut writes = Vec::new();
                 let mut noted = Noted::default();
-                for (code, view, seen) in views {
+                for (code, mut view, seen) in views {
                     let Some(before) = orders::get(connection, &code)? else {
                         continue;
                     };
@@ -153,12 +155,17 @@ impl Sender {
                         continue;
                     }
                     let mut entry = before.clone();
-                    if let Some((row_hash, fingerprint, wants)) = seen {
+                    if let Some((row_hash, fingerprint, wants, said)) = seen {
                         // This row counts as looked at: no poll will meet it.
                         extras::note(connection, &code, &wants, now, &mut noted)?;
                         entry.row_hash = Some(row_hash);
                         entry.fingerprint = Some(fingerprint);
-                        entry.row_status = view.shop.clone();
+                        if entry.agreed.hear(&said) {
+                            entry.row_status = view.shop.clone();
+                        } else {
+                            entry.row_hash = None;
+                            view.says(entry.row_status.clone(), &mapping, &rules);
+                        }
                         entry.wanted = Some(mapping::content_hash(&view.order));
                     }
                     match begin(connection, &before, entry, view, &mapping, now)? {
@@ -257,20 +264,8 @@ impl Sender {
                 let Ok(order) = serde_json::from_slice::<Order>(&payload) else {
                     continue;
                 };
-                let shop_id = shop
-                    .as_ref()
-                    .and_then(|shop| mapping.dictionaries().status(shop))
-                    .map(|s| s.id);
-                let protected = shop
-                    .as_ref()
-                    .is_some_and(|shop| context.rules.protect.contains(shop));
                 ask.retain(|other| *other != code);
-                let view = RowView {
-                    order,
-                    shop,
-                    shop_id,
-                    protected,
-                };
+                let view = RowView::new(order, shop, &mapping, &context.rules);
                 rows.insert(code, Row::Kept(Box::new(view)));
             }
         }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::AsyncWriteExt;
 
 /// A server that says nothing for this long is away.
@@ -29,6 +29,8 @@ const LONGEST: Duration = Duration::from_secs(2 * 3600);
 const LEFT_ALONE: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 /// How often a server may send us elsewhere.
 const REDIRECTS: usize = 3;
+/// What the times of headers are told to.
+const SECOND: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 /// Exports of changes that are kept beside the whole one.
 const CHANGES: usize = 2_000;
 
@@ -73,6 +75,9 @@ struct Kept {
 struct Copy {
     etag: Option<String>,
     last_modified: Option<String>,
+    /// Its file is as old as the server said.
+    #[serde(default)]
+    told: bool,
     started: Timestamp,
     /// Changes with every download.
     mark: String,
@@ -87,6 +92,16 @@ pub struct Incoming {
     pub open_ended: bool,
     /// Held as long as it is of use, so that what a killed process left behind is known as litter.
     _lock: std::fs::File,
+}
+
+impl Incoming {
+    /// Gives it the time at which it was made.
+    fn is_of(&self, made: Timestamp) -> std::io::Result<()> {
+        std::fs::File::options()
+            .write(true)
+            .open(&self.path)?
+            .set_modified(SystemTime::from(made))
+    }
 }
 
 impl Drop for Incoming {
@@ -192,6 +207,7 @@ impl Fetch {
                 full: false,
                 unchanged: true,
                 overlay: true,
+                told: false,
                 incoming: None,
             });
         }
@@ -213,6 +229,7 @@ impl Fetch {
         };
         Ok(Found {
             overlay: true,
+            told: self.tells(&kept, &files),
             full: copy.is_some() && files.len() == 1,
             mark: self.mark(&kept),
             started: started.unwrap_or_else(|| self.clock.now()),
@@ -278,6 +295,7 @@ impl Fetch {
                 "the server sends us elsewhere more than {REDIRECTS} times"
             )));
         };
+        let made = made(response.headers(), self.clock.now());
         // the server's clock when it began: what it says now, less what we waited for the first word
         let started = date(response.headers())
             .and_then(|now| {
@@ -294,6 +312,7 @@ impl Fetch {
                 let files = self.files(&state);
                 return Ok(Found {
                     overlay: true,
+                    told: self.tells(&state, &files),
                     full: files.len() == 1,
                     files,
                     mark: self.mark(&state),
@@ -344,6 +363,7 @@ impl Fetch {
             copy: Copy {
                 etag: text(header::ETAG),
                 last_modified: text(header::LAST_MODIFIED),
+                told: made.is_some(),
                 started,
                 mark: format!("{number:016x}"),
             },
@@ -351,7 +371,14 @@ impl Fetch {
             _lock: lock,
         };
         self.save(&mut response, file, open_ended).await?;
+        // Our copy is as old as what is in it, whenever we came by it.
+        let had = self.clock.now();
+        let by = made.map_or(had, |made| made.min(had));
+        incoming
+            .is_of(by)
+            .map_err(|error| self.away(&format!("cannot write the download: {error}")))?;
         Ok(Found {
+            told: made.is_some(),
             files: vec![incoming.path.clone()],
             mark: incoming.copy.mark.clone(),
             started,
@@ -441,16 +468,23 @@ impl Fetch {
         Ok(self.mark(&kept))
     }
 
-    /// The copies that look-ups read, the newest first.
+    /// The copies that look-ups read, the newest first; and whether their times are those at which they were made.
     ///
     /// # Errors
     /// When no export has been read whole yet.
-    pub fn copies(&self) -> Result<Vec<PathBuf>, SourceError> {
-        let files = self.files(&self.state());
+    pub fn copies(&self) -> Result<(Vec<PathBuf>, bool), SourceError> {
+        let kept = self.state();
+        let files = self.files(&kept);
         if files.is_empty() {
             return Err(self.away("it has not been read whole yet, so no order can be looked up in it"));
         }
-        Ok(files)
+        let told = self.tells(&kept, &files);
+        Ok((files, told))
+    }
+
+    /// Whether these copies are as old as the server said: of changes it says nothing that counts.
+    fn tells(&self, kept: &Kept, files: &[PathBuf]) -> bool {
+        kept.full.as_ref().is_some_and(|copy| copy.told) && *files == [self.full_path()]
     }
 
     /// Host and file, for messages.
@@ -606,7 +640,19 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
         .ok()
 }
 
+/// When the server says that the export was made, by our clock: `Date` tells how far its own is off.
+fn made(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
+    let made = moment(headers, header::LAST_MODIFIED)?;
+    let age = date(headers)?.duration_since(made);
+    // both are cut off to whole seconds
+    now.checked_sub(age).ok()?.checked_add(SECOND).ok()
+}
+
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let text = headers.get(header::DATE)?.to_str().ok()?;
+    moment(headers, header::DATE)
+}
+
+fn moment(headers: &HeaderMap, name: header::HeaderName) -> Option<Timestamp> {
+    let text = headers.get(name)?.to_str().ok()?;
     jiff::fmt::rfc2822::parse(text).ok().map(|time| time.timestamp())
 }

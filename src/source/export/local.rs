@@ -4,6 +4,7 @@ use super::Found;
 use super::bytes::Fault;
 use crate::clock::Clock;
 use crate::source::SourceError;
+use jiff::Timestamp;
 use std::fs::{File, Metadata};
 use std::hash::Hasher;
 use std::io::{ErrorKind, Seek};
@@ -91,6 +92,7 @@ impl Local {
             full: true,
             unchanged: false,
             overlay: true,
+            told: true,
             incoming: None,
         })
     }
@@ -197,6 +199,14 @@ impl Watched {
         let mut file = self.file.try_clone()?;
         file.rewind()?;
         Ok(file)
+    }
+
+    /// When it was written last.
+    pub fn made(&self) -> Timestamp {
+        let [_, _, seconds, nanoseconds] = self.before;
+        let nanoseconds = i32::try_from(nanoseconds).unwrap_or_default();
+        // what has no time that can be told may have been made just now
+        Timestamp::new(seconds, nanoseconds).unwrap_or(Timestamp::MAX)
     }
 
     fn changed(&self) -> bool {

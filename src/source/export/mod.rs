@@ -21,7 +21,7 @@ use crate::clock::SharedClock;
 use crate::config::secret::Secret;
 use crate::config::{self, SourceKind};
 use crate::source::{Finding, Known, Listed, Lists, Read, ReadEnd, Record, Source, SourceError};
-use crate::types::{OrderCode, RowHash};
+use crate::types::{Made, OrderCode, RowHash};
 use async_trait::async_trait;
 use bytes::{Charset, Fault};
 pub use filters::ascii;
@@ -204,6 +204,8 @@ struct Found {
     unchanged: bool,
     /// The files are the newest first: what an order's newest file says stands.
     overlay: bool,
+    /// The files' own times are those at which they were made, not those at which we had them.
+    told: bool,
     /// A download that is kept once it was read to its end.
     incoming: Option<fetch::Incoming>,
 }
@@ -219,7 +221,7 @@ struct Handing {
     known: Option<Arc<dyn Known>>,
     /// Records to ask about.
     sealed: Vec<(OrderCode, RowHash)>,
-    mets: Vec<Met>,
+    mets: Vec<(Met, Made)>,
     /// Orders handed over of late, with the number of their batch: of them `known` may not have heard yet.
     late: HashMap<OrderCode, u64>,
     batches: u64,
@@ -254,7 +256,7 @@ impl Handing {
         pass.records += 1;
         let seal = seal::seal(&met, &mut self.frame);
         self.sealed.push((code, seal));
-        self.mets.push(met);
+        self.mets.push((met, pass.made));
         if self.mets.len() >= ASK {
             self.ask(format, pass)?;
         }
@@ -284,7 +286,7 @@ impl Handing {
             .collect();
         let sealed = std::mem::take(&mut self.sealed);
         let mets = std::mem::take(&mut self.mets);
-        for (((code, seal), met), passed_over) in sealed.into_iter().zip(mets).zip(passed_over) {
+        for (((code, seal), (met, made)), passed_over) in sealed.into_iter().zip(mets).zip(passed_over) {
             if passed_over {
                 pass.seen.passed_over();
                 continue;
@@ -294,6 +296,7 @@ impl Handing {
             match format.templates.record(&raw) {
                 Ok(mut record) => {
                     record.seal = Some(seal);
+                    record.made = Some(made);
                     tell_problem(&record);
                     self.late.insert(code, self.batches);
                     self.batch.push(record);
@@ -323,17 +326,32 @@ impl Handing {
 }
 
 /// What reading files came to.
-#[derive(Default)]
 struct Pass {
     records: u64,
     skipped: u64,
     /// Which of the files is being read.
     file: usize,
+    /// When that file was made.
+    made: Made,
     proven: bool,
     seen: Seen,
 }
 
 impl Pass {
+    fn new() -> Self {
+        Self {
+            records: 0,
+            skipped: 0,
+            file: 0,
+            made: Made {
+                by: Timestamp::MAX,
+                told: false,
+            },
+            proven: true,
+            seen: Seen::default(),
+        }
+    }
+
     fn leave_out(&mut self, problem: &str) {
         self.skipped += 1;
         let number = self.records + self.skipped;
@@ -440,6 +458,7 @@ impl ExportSource {
     async fn pass<T: Send + 'static>(
         &self,
         files: Vec<PathBuf>,
+        told: bool,
         mut state: T,
         mut each: impl FnMut(&mut T, &Format, Option<Met>, &mut Pass) -> Result<(), Fault> + Send + 'static,
     ) -> Result<(T, Pass), SourceError> {
@@ -450,10 +469,8 @@ impl ExportSource {
             Place::Http(fetch) => Some(fetch.shown().to_owned()),
         };
         let done = tokio::task::spawn_blocking(move || {
-            let mut pass = Pass {
-                proven: true,
-                ..Pass::default()
-            };
+            let mut pass = Pass::new();
+            pass.made.told = told;
             for (number, file) in files.iter().enumerate() {
                 pass.file = number;
                 format
@@ -486,6 +503,7 @@ impl Format {
         each: &mut dyn FnMut(Met, &mut Pass) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let file = local::Watched::open(path)?;
+        pass.made.by = file.made();
         let mut records: Box<dyn Records> = match self.kind {
             SourceKind::Xml => {
                 let input = bytes::open(file.reader()?, self.charset())?;
@@ -591,31 +609,36 @@ impl ExportSource {
         let mut start = Handing::new(batches, self.batch, known_rows);
         start.listed = (self.complete && found.full).then(Listed::default);
         let (handing, pass) = self
-            .pass(found.files, start, move |handing, format, met, pass| {
-                let Some(met) = met else {
-                    handing.ask(format, pass)?;
-                    return handing.hand_over();
-                };
-                let Some(code) = format.templates.code(&met) else {
-                    let raw = met.whole()?;
-                    pass.seen.record(&raw);
-                    let problem = format.templates.record(&raw).err();
-                    pass.leave_out(problem.as_deref().unwrap_or("its order number cannot be read"));
-                    return Ok(());
-                };
-                if let Some(listed) = &mut handing.listed {
-                    listed.add(&code);
-                    // whose number cannot be read stands there all the same
-                    pass.proven &= !code.as_str().contains('\u{FFFD}');
-                }
-                if overlay && handing.newer.get(&code).is_some_and(|file| *file < pass.file) {
-                    return Ok(());
-                }
-                if overlay && pass.file < last_file {
-                    handing.newer.entry(code.clone()).or_insert(pass.file);
-                }
-                handing.take(format, code, met, pass)
-            })
+            .pass(
+                found.files,
+                found.told,
+                start,
+                move |handing, format, met, pass| {
+                    let Some(met) = met else {
+                        handing.ask(format, pass)?;
+                        return handing.hand_over();
+                    };
+                    let Some(code) = format.templates.code(&met) else {
+                        let raw = met.whole()?;
+                        pass.seen.record(&raw);
+                        let problem = format.templates.record(&raw).err();
+                        pass.leave_out(problem.as_deref().unwrap_or("its order number cannot be read"));
+                        return Ok(());
+                    };
+                    if let Some(listed) = &mut handing.listed {
+                        listed.add(&code);
+                        // whose number cannot be read stands there all the same
+                        pass.proven &= !code.as_str().contains('\u{FFFD}');
+                    }
+                    if overlay && handing.newer.get(&code).is_some_and(|file| *file < pass.file) {
+                        return Ok(());
+                    }
+                    if overlay && pass.file < last_file {
+                        handing.newer.entry(code.clone()).or_insert(pass.file);
+                    }
+                    handing.take(format, code, met, pass)
+                },
+            )
             .await?;
         self.format.tell_unknown(&pass.seen);
         let mark = match (&self.place, &found.incoming) {
@@ -664,8 +687,8 @@ impl Source for ExportSource {
         if codes.is_empty() {
             return Ok(Vec::new());
         }
-        let files = match &self.place {
-            Place::Local(local) => local.find(&*self.clock).await?.files,
+        let (files, told) = match &self.place {
+            Place::Local(local) => (local.find(&*self.clock).await?.files, true),
             Place::Http(fetch) => fetch.copies()?,
         };
         let asked: HashMap<OrderCode, usize> = codes
@@ -676,7 +699,7 @@ impl Source for ExportSource {
             .collect();
         let start: Vec<Option<(usize, Record)>> = vec![None; codes.len()];
         let (found, _) = self
-            .pass(files, start, move |found, format, met, pass| {
+            .pass(files, told, start, move |found, format, met, pass| {
                 let Some(met) = met else { return Ok(()) };
                 let Some(&place) = format.templates.code(&met).and_then(|code| asked.get(&code)) else {
                     return Ok(());
@@ -687,6 +710,7 @@ impl Source for ExportSource {
                     let seal = seal::seal(&met, &mut Vec::new());
                     found[place] = format.templates.record(&met.whole()?).ok().map(|mut record| {
                         record.seal = Some(seal);
+                        record.made = Some(pass.made);
                         (pass.file, record)
                     });
                 }
@@ -707,7 +731,7 @@ impl Source for ExportSource {
         };
         let count = found.files.len();
         let (_, pass) = match self
-            .pass(found.files, (), |(), format, met, pass| {
+            .pass(found.files, found.told, (), |(), format, met, pass| {
                 let Some(met) = met else { return Ok(()) };
                 let raw = met.whole()?;
                 pass.seen.record(&raw);

@@ -348,6 +348,7 @@ impl Templates {
             order,
             items,
             seal: None,
+            made: None,
         })
     }
 

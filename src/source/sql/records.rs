@@ -159,6 +159,7 @@ pub(super) async fn assemble(
             key: ShopKey(key),
             order,
             seal: None,
+            made: None,
         });
     }
     Ok(records)

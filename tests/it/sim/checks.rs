@@ -250,11 +250,12 @@ impl World {
         {
             return;
         }
-        // Another word of the shop's for the same status is news of the shop's all the same.
+        // Another word of the shop's for the same status is news of the shop's all the same, whenever we come to read it.
+        let lag = self.plan.word_lag();
         if self
             .row(code)
             .and_then(|row| row.merchant_status)
-            .is_some_and(|at| at >= last.begun - SLACK * 20)
+            .is_some_and(|at| at >= last.begun - SLACK * 20 - lag)
         {
             return;
         }
@@ -301,9 +302,13 @@ impl World {
         if row.merchant_status.is_some_and(|merchant| merchant >= at) {
             return;
         }
-        // The merchant changed what was agreed; the packer went away from it and back.
+        // The merchant changed what was agreed, which an export may not have told yet; the packer went away from it and back.
+        let lag = self.plan.word_lag();
         let stood = self.checks.sent.get(code).and_then(|sent| sent.stood);
-        if stood.is_some_and(|begun| row.merchant_status.is_some_and(|merchant| merchant >= begun)) {
+        if stood.is_some_and(|begun| {
+            row.merchant_status
+                .is_some_and(|merchant| merchant >= begun - lag)
+        }) {
             return;
         }
         // An old copy of the ledger takes what we wrote after it for the merchant's.
@@ -574,6 +579,13 @@ impl World {
                     order.content,
                     row.content()
                 ));
+            }
+            // Of exports that do not tell their age none but one that says what we wrote says more, for a day.
+            if self.plan.export.is_some()
+                && !self.plan.export_tells
+                && self.kept("stale IS NOT NULL", &code) == Some(1)
+            {
+                continue;
             }
             let packers = self.brani.packer.get(&code).copied();
             // A new ledger writes nothing into a row that was changed after the event.

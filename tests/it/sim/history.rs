@@ -84,6 +84,7 @@ impl History {
     }
 
     async fn run(&mut self) -> Result<(), String> {
+        super::shop::export(&self.shared);
         self.start().await;
         let length = self.shared.get().plan.length;
         self.live(length).await?;
@@ -102,9 +103,13 @@ impl History {
         self.stir().await
     }
 
-    /// Rows that were removed are gone when two sweeps, far apart, do not find them.
+    /// Rows that were removed are gone when two sweeps, far apart, do not find them; what an export lacks is not.
     async fn night(&mut self) -> Result<(), String> {
-        if self.shared.get().shop.removed.is_empty() {
+        let nothing = {
+            let world = self.shared.get();
+            world.shop.removed.is_empty() || world.plan.export.is_some()
+        };
+        if nothing {
             return Ok(());
         }
         self.shared.get().night = true;
@@ -118,7 +123,7 @@ impl History {
     /// Bad orders and dead handlers delay nobody else.
     async fn stir(&mut self) -> Result<(), String> {
         let good = self.shared.get().stir();
-        let export = self.shared.get().plan.export.unwrap_or(0);
+        let export = self.shared.get().plan.export_lag();
         self.live(Duration::from_secs(export)).await?;
         self.bells().poll.ring();
         self.live(Duration::from_secs(90)).await?;
@@ -135,13 +140,13 @@ impl History {
         self.daemon.as_ref().expect("it runs").bells()
     }
 
-    /// What the ledger says of the order that a verdict names.
+    /// What the ledger says of the order that a verdict names, or of all that wait.
     fn show(&self, what: &str) {
         let code = what.split('`').nth(1).unwrap_or_default().to_owned();
         let connection = rusqlite::Connection::open(&self.path).unwrap();
         for sql in [
-            "SELECT * FROM orders WHERE code = ?1",
-            "SELECT * FROM events WHERE code = ?1",
+            "SELECT * FROM orders WHERE code = ?1 OR (?1 = '' AND state = 'waiting')",
+            "SELECT * FROM events WHERE code = ?1 OR (?1 = '' AND state = 'new')",
         ] {
             let mut statement = connection.prepare(sql).unwrap();
             let names: Vec<String> = statement.column_names().map(str::to_owned).collect();

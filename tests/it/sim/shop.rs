@@ -3,7 +3,7 @@
 use super::world::{Mutation, Shared, World};
 use async_trait::async_trait;
 use brani_sync::source::{Finding, Lists, Read, ReadEnd, Record, Row as Values, Source, SourceError, Value};
-use brani_sync::types::{OrderCode, ShopStatus, StatusId};
+use brani_sync::types::{Made, OrderCode, ShopStatus, StatusId};
 use brani_sync::writeback::{Call, Handler, Outcome, WritebackError};
 use jiff::{SignedDuration, Timestamp};
 use rand::RngExt;
@@ -92,6 +92,16 @@ pub fn content(remark: &str, items: impl Iterator<Item = String>) -> String {
     format!("{remark}: {}", items.collect::<Vec<_>>().join("+"))
 }
 
+/// An export.
+pub struct Export {
+    /// How the rows stood when its writing began.
+    rows: BTreeMap<String, Row>,
+    /// When that was.
+    begun: Timestamp,
+    /// When it was written to its end.
+    made: Timestamp,
+}
+
 /// The shop.
 #[derive(Default)]
 pub struct Shop {
@@ -99,8 +109,8 @@ pub struct Shop {
     pub rows: BTreeMap<String, Row>,
     /// Rows that were removed, and when.
     pub removed: BTreeMap<String, (Row, Timestamp)>,
-    /// The export as it was last written, and when.
-    pub export: Option<(Timestamp, BTreeMap<String, Row>)>,
+    /// The newest whole export.
+    pub export: Option<Export>,
     /// The codes that the last read from a moment on has shown.
     pub window: Vec<String>,
     /// How far its clock is off.
@@ -147,31 +157,65 @@ impl World {
 }
 
 impl World {
-    /// What a reader of the shop gets to see: its rows, or its export, written anew where it is time.
-    fn shown(&mut self) -> &BTreeMap<String, Row> {
-        let Some(every) = self.plan.export else {
-            return &self.shop.rows;
-        };
-        let now = self.now();
-        let old = self
-            .shop
-            .export
-            .as_ref()
-            .is_none_or(|(written, _)| now.duration_since(*written).as_secs() >= every.cast_signed());
-        if old {
-            self.tell(|| "shop: the export is written".into());
-            self.shop.export = Some((now, self.shop.rows.clone()));
+    /// What a reader of the shop gets to see: its rows, or its export.
+    fn shown(&self) -> &BTreeMap<String, Row> {
+        match &self.shop.export {
+            Some(export) => &export.rows,
+            None => &self.shop.rows,
         }
-        &self.shop.export.as_ref().expect("it was written").1
     }
 
     /// When what is shown stood so, by the shop's clock.
     fn shown_at(&self) -> Timestamp {
         match &self.shop.export {
-            Some((written, _)) => *written + self.shop.clock,
+            Some(export) => export.begun + self.shop.clock,
             None => self.shop_now(),
         }
     }
+
+    /// When what is shown was made, as far as whoever reads it now can tell.
+    fn made(&self) -> Option<Made> {
+        let told = self.plan.export_tells;
+        let export = self.shop.export.as_ref()?;
+        let by = match self.mutation {
+            Some(Mutation::ExportsAreNow) => return None,
+            Some(Mutation::ExportsLookNew) => self.now(),
+            _ if told => export.made,
+            _ => self.now(),
+        };
+        Some(Made { by, told })
+    }
+}
+
+/// Writes an export, again and again, where the shop has one; the first is there when this returns.
+pub fn export(shared: &Shared) {
+    let (every, takes) = {
+        let mut world = shared.get();
+        let Some(every) = world.plan.export else { return };
+        let (rows, now) = (world.shop.rows.clone(), world.now());
+        world.shop.export = Some(Export {
+            rows,
+            begun: now,
+            made: now,
+        });
+        (every, world.plan.export_takes)
+    };
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(every)).await;
+            let (rows, begun) = {
+                let mut world = shared.get();
+                world.tell(|| "shop: an export is begun".into());
+                (world.shop.rows.clone(), world.now())
+            };
+            tokio::time::sleep(Duration::from_secs(takes)).await;
+            let mut world = shared.get();
+            world.tell(|| "shop: the export is written".into());
+            let made = world.now();
+            world.shop.export = Some(Export { rows, begun, made });
+        }
+    });
 }
 
 /// The shop as a source.
@@ -212,7 +256,7 @@ impl ModelSource {
         self.away()
     }
 
-    fn record(&self, world: &World, code: &str, row: &Row) -> Record {
+    fn record(&self, world: &World, code: &str, row: &Row, made: Option<Made>) -> Record {
         let order = names(&[
             "_key",
             "code",
@@ -266,6 +310,7 @@ impl ModelSource {
             order: Values { names: order, values },
             items: items.collect(),
             seal: None,
+            made,
         }
     }
 }
@@ -275,7 +320,7 @@ impl Source for ModelSource {
     async fn read(&self, read: Read, batches: mpsc::Sender<Vec<Record>>) -> Result<ReadEnd, SourceError> {
         self.shared.latency().await;
         self.away()?;
-        let (started, rows, written) = {
+        let (started, rows, written, made) = {
             let mut world = self.shared.get();
             let whole = world.plan.export.is_some();
             let rows: Vec<(String, Row)> = world
@@ -287,8 +332,8 @@ impl Source for ModelSource {
             if read.since.is_some() {
                 world.shop.window = rows.iter().map(|(code, _)| code.clone()).collect();
             }
-            let written = world.shop.export.as_ref().map(|(written, _)| *written);
-            (world.shown_at(), rows, written)
+            let written = world.shop.export.as_ref().map(|export| export.made);
+            (world.shown_at(), rows, written, world.made())
         };
         self.shared.get().moves_cursor_first(started);
         let handed = *self.handed.lock().unwrap();
@@ -312,7 +357,7 @@ impl Source for ModelSource {
                     .filter_map(|(code, row)| {
                         // Rows of a database are read as they are when their batch comes.
                         let row = if live { world.shop.rows.get(code)? } else { row };
-                        Some(self.record(&world, code, row))
+                        Some(self.record(&world, code, row, made))
                     })
                     .collect()
             };
@@ -338,16 +383,14 @@ impl Source for ModelSource {
         self.shared.latency().await;
         self.away()?;
         let records = {
-            let mut world = self.shared.get();
-            let rows: Vec<(&OrderCode, Row)> = {
-                let shown = world.shown();
-                codes
-                    .iter()
-                    .filter_map(|code| Some((code, shown.get(code.as_str())?.clone())))
-                    .collect()
-            };
-            rows.iter()
-                .map(|(code, row)| self.record(&world, code.as_str(), row))
+            let world = self.shared.get();
+            let shown = world.shown();
+            codes
+                .iter()
+                .filter_map(|code| {
+                    let row = shown.get(code.as_str())?;
+                    Some(self.record(&world, code.as_str(), row, world.made()))
+                })
                 .collect()
         };
         self.shared.latency().await;

@@ -53,6 +53,10 @@ pub enum Mutation {
     CursorFirst,
     /// The cursor moves though the read broke off.
     CursorOfBrokenRead,
+    /// What an export says is taken for what the shop says now.
+    ExportsAreNow,
+    /// Every export is taken for one that was made when it was read.
+    ExportsLookNew,
 }
 
 /// What kind of history a seed is.
@@ -100,6 +104,10 @@ pub struct Plan {
     pub by_written_time: bool,
     /// The shop can be asked for a row as it stands; else it writes an export this often, in seconds.
     pub export: Option<u64>,
+    /// How long it takes to write one, in seconds.
+    pub export_takes: u64,
+    /// It tells when it was made; else it is known only since when we have it.
+    pub export_tells: bool,
     /// Events leave their listings from the beginning, also while they are read.
     pub purges: bool,
     /// Orders that stood in the shop for hours before the daemon's first run.
@@ -116,15 +124,28 @@ impl Plan {
     /// What came later is drawn apart, so that the seeds that failed once still mean what they meant.
     fn refine(&mut self, seed: u64) {
         let mut rng = SmallRng::seed_from_u64(seed ^ 0x5eed);
-        let export = rng.random_bool(0.15).then(|| rng.random_range(20..300));
-        // What is wrong with exports yet is in docs/simulation.md.
-        self.export = export.filter(|_| std::env::var_os("BRANI_SYNC_SIM_EXPORTS").is_some());
+        self.export = rng.random_bool(0.15).then(|| rng.random_range(20..300));
         self.purges = rng.random_bool(0.2) && !self.loss;
         if rng.random_bool(0.2) {
             self.backlog = rng.random_range(3..12);
         }
         self.weary = rng.random_bool(0.15);
         self.long_outages = rng.random_bool(0.15);
+        if rng.random_bool(0.6) {
+            self.export_takes = rng.random_range(1..90);
+        }
+        self.export_tells = rng.random_bool(0.8);
+    }
+
+    /// How long it takes, in seconds, until an export surely says what the shop says now.
+    pub fn export_lag(&self) -> u64 {
+        self.export.map_or(0, |every| every + 2 * self.export_takes)
+    }
+
+    /// How long it takes until what a merchant says is heard whatever it is: of two exports the second counts.
+    pub fn word_lag(&self) -> SignedDuration {
+        let lag = self.export.map_or(0, |_| 2 * self.export_lag() + 120);
+        SignedDuration::from_secs(lag.cast_signed())
     }
 
     fn of(rng: &mut SmallRng) -> Self {
@@ -158,6 +179,8 @@ impl Plan {
             echoes,
             by_written_time: rng.random_bool(0.3),
             export: None,
+            export_takes: 0,
+            export_tells: true,
             purges: false,
             backlog: 0,
             weary: false,
