@@ -9,6 +9,7 @@ pub mod http;
 pub mod listen;
 pub mod locks;
 pub mod types;
+pub mod visible;
 
 // what the merchant wrote
 pub mod config;

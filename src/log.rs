@@ -4,6 +4,7 @@
 //! one, and it knows how bad each line is. Nothing here decides what is said.
 
 use crate::config::LogFormat;
+use crate::visible;
 use std::io::{IsTerminal, Write};
 use tracing::{Level, Metadata};
 use tracing_journald::{Priority, PriorityMappings};
@@ -30,10 +31,19 @@ pub fn start(format: LogFormat, level: &str, shop: &str) {
     };
     let registry = tracing_subscriber::registry().with(filter.unwrap_or_else(|_| EnvFilter::new("info")));
     let systemd = under_systemd();
+    let shown = match format {
+        LogFormat::Json => Shown::Json,
+        _ if !systemd && std::io::stderr().is_terminal() => Shown::Coloured,
+        _ => Shown::Plain,
+    };
     let plain = || {
         tracing_subscriber::fmt::layer()
-            .with_writer(Stderr { marked: systemd })
+            .with_writer(Stderr {
+                marked: systemd,
+                shown,
+            })
             .with_target(false)
+            .with_ansi(shown == Shown::Coloured)
     };
     let _ = match format {
         LogFormat::Json => registry.with(plain().json().flatten_event(true)).try_init(),
@@ -50,25 +60,35 @@ pub fn start(format: LogFormat, level: &str, shop: &str) {
                         }),
                 )
                 .try_init(),
-            Err(_) => registry.with(plain().with_ansi(false).without_time()).try_init(),
+            Err(_) => registry.with(plain().without_time()).try_init(),
         },
-        _ if systemd => registry.with(plain().with_ansi(false).without_time()).try_init(),
-        _ => registry
-            .with(plain().with_ansi(std::io::stderr().is_terminal()))
-            .try_init(),
+        _ if systemd => registry.with(plain().without_time()).try_init(),
+        _ => registry.with(plain()).try_init(),
     };
 }
 
 /// Standard error; marked, each line says how bad it is as the journal reads it.
 struct Stderr {
     marked: bool,
+    shown: Shown,
+}
+
+/// What a line is written as: strangers' text in it is kept from being obeyed accordingly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Json,
+    Plain,
+    Coloured,
 }
 
 impl MakeWriter<'_> for Stderr {
     type Writer = Line;
 
     fn make_writer(&self) -> Line {
-        Line { mark: "" }
+        Line {
+            mark: "",
+            shown: self.shown,
+        }
     }
 
     fn make_writer_for(&self, meta: &Metadata<'_>) -> Line {
@@ -79,20 +99,29 @@ impl MakeWriter<'_> for Stderr {
             Level::INFO => "<6>",
             _ => "<7>",
         };
-        Line { mark }
+        Line {
+            mark,
+            shown: self.shown,
+        }
     }
 }
 
 struct Line {
     mark: &'static str,
+    shown: Shown,
 }
 
 impl Write for Line {
     fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-        let mut marked = Vec::with_capacity(text.len() + 8);
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let whole = String::from_utf8_lossy(text);
+        let shown = match self.shown {
+            Shown::Json => visible::json(&whole),
+            shown => visible::log_line(&whole, shown == Shown::Coloured),
+        };
+        let mut marked = Vec::with_capacity(shown.len() + 8);
+        for line in shown.split_inclusive('\n') {
             marked.extend_from_slice(self.mark.as_bytes());
-            marked.extend_from_slice(line);
+            marked.extend_from_slice(line.as_bytes());
         }
         std::io::stderr().lock().write_all(&marked)?;
         Ok(text.len())

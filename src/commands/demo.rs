@@ -43,7 +43,7 @@ pub(super) fn demo(shell: &Shell) -> Result<u8, Failure> {
 }
 
 async fn play(shell: &Shell, folder: &Path) -> Result<u8, Failure> {
-    let say = |text: &str| shell.out.line(text);
+    let say = |text: &str| shell.out.text(text);
     let sandbox = Sandbox::start(([127, 0, 0, 1], 0).into(), Options::default()).await?;
     let shop_path = folder.join("shop.db");
     let shop = Connection::open(&shop_path).map_err(sqlite)?;

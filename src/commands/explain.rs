@@ -14,7 +14,9 @@ use crate::mapping::{self, Mapping};
 use crate::outbound::poll;
 use crate::source::Record;
 use crate::types::OrderCode;
+use crate::visible;
 use rusqlite::Connection;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub(super) fn explain(shell: &Shell, code: &str, offline: bool, online: bool) -> Result<u8, Failure> {
@@ -46,7 +48,11 @@ pub(super) fn explain(shell: &Shell, code: &str, offline: bool, online: bool) ->
         });
     }
     let known = !told.is_unknown() || told.live.as_ref().is_some_and(|live| live.in_shop == Some(true));
-    let text = told.text(language(&loaded.config));
+    // The code is the one word of the story that others chose.
+    let text = match visible::line(code.as_str()) {
+        Cow::Borrowed(_) => told.text(language(&loaded.config)),
+        Cow::Owned(shown) => told.text(language(&loaded.config)).replace(code.as_str(), &shown),
+    };
     if shell.out.json {
         let mut json = serde_json::to_value(&told).unwrap_or_default();
         if let Some(fields) = json.as_object_mut() {
@@ -59,7 +65,7 @@ pub(super) fn explain(shell: &Shell, code: &str, offline: bool, online: bool) ->
         }
         shell.out.json(&json);
     } else {
-        shell.out.line(text.trim_end());
+        shell.out.text(text.trim_end());
     }
     Ok(u8::from(!known))
 }

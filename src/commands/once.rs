@@ -70,7 +70,7 @@ async fn cycle(
             "extras_parked": beside, "problem": result.as_ref().err(),
         }));
     } else if !(quiet && result.is_ok() && parked + stuck + beside == 0) {
-        shell.out.line(&account(
+        shell.out.text(&account(
             &reports,
             dry_run,
             [waiting, sent, parked, stuck, beside],

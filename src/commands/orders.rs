@@ -12,6 +12,7 @@ use crate::ledger::cursors::{self, name};
 use crate::ledger::extras;
 use crate::ledger::orders::{self, Entry, Lane, ParkedBy, State};
 use crate::types::OrderCode;
+use crate::visible;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 
@@ -211,13 +212,15 @@ fn change(
             .json(&serde_json::json!({"changed": changed, "not_changed": missing}));
     } else {
         for code in &changed {
-            shell
-                .out
-                .line(&format!("order `{code}` is {done} at the next pass"));
+            shell.out.line(&format!(
+                "order `{}` is {done} at the next pass",
+                visible::line(code.as_str())
+            ));
         }
         for code in &missing {
             shell.out.note(&format!(
-                "order `{code}`: the ledger does not know it, or it is not in a state for this"
+                "order `{}`: the ledger does not know it, or it is not in a state for this",
+                visible::line(code.as_str())
             ));
         }
     }

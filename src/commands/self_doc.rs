@@ -7,7 +7,7 @@ use clap::CommandFactory;
 pub(super) fn completions(shell: &Shell, kind: clap_complete::Shell) -> Result<u8, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(kind, &mut Cli::command(), "brani-sync", &mut text);
-    shell.out.line(String::from_utf8_lossy(&text).trim_end());
+    shell.out.text(String::from_utf8_lossy(&text).trim_end());
     Ok(0)
 }
 
@@ -33,7 +33,7 @@ pub(super) fn man(shell: &Shell, page: &str) -> Result<u8, Failure> {
                 .hint("brani-sync.8 or brani-sync.toml.5"));
         }
     }
-    shell.out.line(String::from_utf8_lossy(&text).trim_end());
+    shell.out.text(String::from_utf8_lossy(&text).trim_end());
     Ok(0)
 }
 

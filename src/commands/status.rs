@@ -5,6 +5,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::context::Rules;
 use crate::health::{self, Health};
 use crate::ledger::holder;
+use crate::visible;
 use jiff::{SignedDuration, Timestamp};
 
 pub(super) fn status(shell: &Shell) -> Result<u8, Failure> {
@@ -109,7 +110,8 @@ fn print(shell: &Shell, health: &Health, now: Timestamp) {
         for problem in &line.problems {
             out.line(&format!(
                 "parked `{}`: {problem}\n  hint: {}",
-                line.code, problem.hint
+                visible::line(line.code.as_str()),
+                problem.hint
             ));
         }
     }
@@ -130,14 +132,17 @@ fn print(shell: &Shell, health: &Health, now: Timestamp) {
         if let Some(problem) = &extra.problem {
             out.line(&format!(
                 "parked {} of `{}`: {problem}\n  hint: {}",
-                extra.kind, extra.code, problem.hint
+                extra.kind,
+                visible::line(extra.code.as_str()),
+                problem.hint
             ));
         }
     }
     for claim in &health.claims.first {
         out.line(&format!(
             "order code `{}` is claimed by a second order (key `{}`), which is not sent",
-            claim.code, claim.key
+            visible::line(claim.code.as_str()),
+            visible::line(claim.key.as_str())
         ));
     }
     if health.gone > 0 {

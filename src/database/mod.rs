@@ -273,6 +273,17 @@ impl Target {
     }
 }
 
+/// A server's words without the value that it quotes, which may be a customer's: what stands between the first mark
+/// and the last one that is followed by `then`, or else the very last.
+fn unquoted(words: &str, mark: char, then: &str) -> String {
+    let Some(start) = words.find(mark).map(|at| at + mark.len_utf8()) else {
+        return words.to_owned();
+    };
+    let rest = &words[start..];
+    let end = rest.rfind(&format!("{mark}{then}")).or_else(|| rest.rfind(mark));
+    format!("{}…{}", &words[..start], end.map_or("", |end| &rest[end..]))
+}
+
 /// A text as a value: a NUL cannot go to Brani, and bytes that are no text are shown as `�`.
 fn text_value(bytes: &[u8], name: &str, damaged: &mut Vec<String>) -> Value {
     let text = String::from_utf8_lossy(bytes);
@@ -374,5 +385,28 @@ fn roots(target: &Target) -> Result<Vec<rustls::pki_types::CertificateDer<'stati
     match certificates.is_empty() {
         true => Err(unusable("it is empty".into())),
         false => Ok(certificates),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unquoted;
+
+    #[test]
+    fn a_servers_words_lose_the_value_and_keep_the_column() {
+        for (words, cut) in [
+            (
+                "Duplicate entry 'O'Brien' for key 'x' for key 'email'",
+                "Duplicate entry '…' for key 'email'",
+            ),
+            (
+                "Truncated incorrect DOUBLE value: 'Jana'",
+                "Truncated incorrect DOUBLE value: '…'",
+            ),
+            ("Incorrect value: 'cut off", "Incorrect value: '…"),
+            ("Out of range", "Out of range"),
+        ] {
+            assert_eq!(unquoted(words, '\'', " for "), cut);
+        }
     }
 }

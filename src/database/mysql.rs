@@ -139,7 +139,13 @@ fn prefixed(what: &str, fault: Fault) -> Fault {
 fn fault(error: &Error) -> Fault {
     match error {
         Error::Server(server) => {
-            let text = server.message.clone();
+            let text = match server.code {
+                // They quote the value: a key that stands already, a text that is no number or time.
+                1062 | 1292 | 1366 | 1367 | 1411 | 1525 | 1586 | 1690 => {
+                    super::unquoted(&server.message, '\'', " for ")
+                }
+                _ => server.message.clone(),
+            };
             match server.code {
                 // It takes no writes: a replica, or another server is about to take over.
                 1290 if text.contains("read") => Fault::Away(text),

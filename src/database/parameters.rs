@@ -511,6 +511,100 @@ mod tests {
         assert_eq!(template.bind(&Binds::new()), Err("nothing".to_owned()));
     }
 
+    /// Pieces of a statement by what they are: text that is kept, a comment that goes, a parameter.
+    #[derive(Clone, Debug)]
+    enum Piece {
+        Kept(String),
+        Gone(String),
+        Name(&'static str),
+    }
+
+    /// What a dialect can hold between two spaces, with anything inside that it may hold.
+    fn piece(dialect: Dialect) -> impl Strategy<Value = Piece> {
+        let inner = "[-:'\"`$#/*a-z0-9\\\\\\[\\]() \nž;?]{0,12}(:a|:keys|--|\\*/|'')?";
+        (0..9, inner).prop_map(move |(kind, inner)| {
+            let mysql = dialect == Dialect::Mysql;
+            let postgres = dialect == Dialect::Postgres;
+            let slashes = |text: &str| match mysql {
+                true => text.replace('\\', "\\\\"),
+                false => text.to_owned(),
+            };
+            match kind {
+                0 => Piece::Name("a"),
+                1 => Piece::Name("keys"),
+                2 if mysql => Piece::Kept(format!("'{}'", slashes(&inner).replace('\'', "\\'"))),
+                2 => Piece::Kept(format!("'{}'", inner.replace('\'', "''"))),
+                3 => Piece::Kept(format!("\"{}\"", slashes(&inner).replace('"', "\"\""))),
+                4 => Piece::Gone(format!(
+                    "/* {} */",
+                    inner.replace("*/", "").replace("/*", "").replace('*', "")
+                )),
+                5 => Piece::Gone(format!("-- {}\n", inner.replace('\n', ""))),
+                6 if mysql => Piece::Gone(format!("# {}\n", inner.replace('\n', ""))),
+                6 if postgres => Piece::Kept(format!("$t$ {} $t$", inner.replace("$t$", ""))),
+                6 => Piece::Kept(format!("[{}]", inner.replace(']', ""))),
+                7 if postgres => Piece::Kept("x::text, y[1:2], E'\\' :a'".into()),
+                7 => Piece::Kept(format!("`{}`", inner.replace('`', "``"))),
+                _ => Piece::Kept("x <> (1 - 2) / 3,".into()),
+            }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+
+        #[test]
+        fn exactly_the_names_outside_of_texts_and_comments_are_bound(
+            which in 0..3_usize,
+            pieces in [Dialect::Mysql, Dialect::Postgres, Dialect::Sqlite]
+                .map(|dialect| proptest::collection::vec(piece(dialect), 1..8)),
+        ) {
+            let dialect = [Dialect::Mysql, Dialect::Postgres, Dialect::Sqlite][which];
+            let mut sql = String::from("SELECT");
+            let mut wanted = String::from("SELECT");
+            let (mut expected, mut count) = (Vec::new(), 0);
+            let mut placeholder = || {
+                count += 1;
+                match dialect {
+                    Dialect::Mysql => "?".to_owned(),
+                    Dialect::Postgres => format!("${count}"),
+                    Dialect::Sqlite => format!("?{count}"),
+                }
+            };
+            for piece in &pieces[which] {
+                sql.push(' ');
+                wanted.push(' ');
+                match piece {
+                    Piece::Kept(text) => {
+                        sql.push_str(text);
+                        wanted.push_str(text);
+                    }
+                    Piece::Gone(text) => sql.push_str(text),
+                    Piece::Name(name) => {
+                        sql.push_str(&format!(":{name}"));
+                        expected.push(*name);
+                        wanted.push_str(&match *name {
+                            "a" => placeholder(),
+                            _ => format!("{},{}", placeholder(), placeholder()),
+                        });
+                    }
+                }
+            }
+            sql.push_str(" END");
+            wanted.push_str(" END");
+            prop_assert_eq!(names(&sql, dialect), expected, "{}", sql);
+            let binds = Binds::from([
+                ("a".to_owned(), Bind::One(Param::Text("' OR 1 --".into()))),
+                ("keys".to_owned(), Bind::List(vec![Param::Int(1), Param::Int(2)])),
+            ]);
+            let bound = Template::parse(&sql, dialect).bind(&binds).unwrap();
+            prop_assert_eq!(bound.values.len(), count);
+            // Where a comment stood there are blanks.
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            prop_assert_eq!(words(&bound.sql), words(&wanted), "{}", sql);
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_survived(sql in "[-:'\"`$#/*a-zA-Z0-9\\\\\\[\\]() \nž;]{0,60}") {

@@ -153,6 +153,12 @@ fn fault(error: &tokio_postgres::Error) -> Fault {
         None => server.message().to_owned(),
     };
     let code = server.code().code();
+    // Errors of a value quote it; those of a character's encoding name the encoding.
+    let text = match code {
+        "22021" | "22P05" => text,
+        _ if code.starts_with("22") => super::unquoted(&text, '"', ""),
+        _ => text,
+    };
     match code {
         "57014" | "55P03" => Fault::Busy(text),
         "40001" | "40P01" => Fault::Conflict(text),

@@ -28,6 +28,8 @@ const STEP_BACK: SignedDuration = SignedDuration::from_mins(10);
 const STEP_FAR_BACK: SignedDuration = SignedDuration::from_hours(2);
 /// So often a listing is read from further back, whatever may have come late into it.
 const FAR_EVERY: SignedDuration = SignedDuration::from_mins(15);
+/// How far an event's creation may lie ahead of the service's own clock: its zone is an inference.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 /// A listing that loses events while it is read is read again this often.
 const RESTARTS_MAX: u32 = 3;
 
@@ -260,9 +262,12 @@ impl Drain {
             .ledger
             .read(move |connection| inbox::newest_seen(connection, id))
             .await?;
+        let latest = latest(context);
         let from = match &newest {
-            Some(newest) => time::earlier(newest, step_back(newest, far)),
-            None => Some(self.first_from(context).await?),
+            Some(newest) if time::first_reading(newest) <= latest => {
+                time::earlier(newest, step_back(newest, far))
+            }
+            _ => Some(self.first_from(context).await?),
         };
         for attempt in 0..=RESTARTS_MAX {
             let whole = self
@@ -432,6 +437,7 @@ impl Drain {
         report: &mut Report,
     ) -> Result<(), PassError> {
         let now = context.now();
+        let latest = latest(context);
         let lookback = now - SignedDuration::try_from(context.rules.lookback).unwrap_or_default();
         let handled: BTreeSet<String> = context.handlers.keys().cloned().collect();
         let (id, kind) = (webhook.id, webhook.event_type.clone());
@@ -440,10 +446,11 @@ impl Drain {
             report.new += events.len() as u64;
             return Ok(());
         }
+        // Were the listing read from a time to come, nothing that happens until then would be seen.
         let newest = events
             .iter()
+            .filter(|event| event.at <= latest && !time::readings(&event.creation).is_empty())
             .map(|event| &event.creation)
-            .filter(|creation| !time::readings(creation).is_empty())
             .max()
             .cloned();
         let newest_of_page = newest.clone();
@@ -481,8 +488,12 @@ impl Drain {
                         Some(code) => orders::is_buried(connection, code)?,
                         None => false,
                     };
+                    let ahead = event.at > latest;
                     if !forgotten && inbox::insert(connection, &event, now)? {
                         new += 1;
+                        if ahead {
+                            tell_ahead(&event);
+                        }
                         if tracks
                             && matches!(event.kind.as_str(), "package_number" | "balic_packed")
                             && let Some(code) = &event.code
@@ -526,6 +537,25 @@ impl Drain {
             );
         }
     }
+}
+
+/// The latest moment that an event's creation is believed: by the service's clock, where it was heard.
+fn latest(context: &Context) -> Timestamp {
+    let now = context.service.service_time().unwrap_or_else(|| context.now());
+    now.checked_add(AHEAD).unwrap_or(Timestamp::MAX)
+}
+
+fn tell_ahead(event: &Event) {
+    let code = event.code.as_ref().map_or("-", |code| code.as_str());
+    tracing::warn!(
+        event = "drain.event_ahead",
+        ORDER_CODE = code,
+        EVENT_ID = event.id.0,
+        hint =
+            "ask Brani's support; a status that is dated ahead counts as the newest of its order until then",
+        "Event {} of order `{code}` is dated ahead of Brani's own clock; the listing is read on as if it were not there",
+        event.id
+    );
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::file;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// A job runs inside a savepoint and hands back what to do once the commit is known.
@@ -18,6 +18,8 @@ const GROUP_MAX: usize = 512;
 
 /// After the last write the log beside the file is emptied: what was deleted (personal data) stands in it still.
 const TIDY_AFTER: Duration = Duration::from_secs(2);
+/// Where writes never pause so long, it is emptied all the same.
+const TIDY_AT_LATEST: Duration = Duration::from_secs(10);
 
 /// A thread that works as long as somebody may send it jobs.
 struct Worker {
@@ -204,21 +206,25 @@ fn spawn(
 ) -> Worker {
     let (sender, jobs) = mpsc::channel::<Job>();
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        let mut untidy = false;
+        let mut untidy: Option<Instant> = None;
         loop {
             let job = match untidy {
-                true => jobs.recv_timeout(TIDY_AFTER),
-                false => jobs.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                Some(_) => jobs.recv_timeout(TIDY_AFTER),
+                None => jobs.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
             };
-            match job {
+            let since = match job {
                 Ok(job) => {
                     turn(&connection, job, &jobs);
-                    untidy = true;
+                    *untidy.get_or_insert_with(Instant::now)
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    untidy = !tidy(&connection);
+                    untidy = (!tidy(&connection)).then(Instant::now);
+                    continue;
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            };
+            if since.elapsed() >= TIDY_AT_LATEST {
+                untidy = (!tidy(&connection)).then(Instant::now);
             }
         }
         // The last handle is gone: leave a small file behind.

@@ -289,6 +289,7 @@ fn unaccented(letter: char) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn every_country_is_listed_once() {
@@ -351,6 +352,74 @@ mod tests {
     fn what_is_no_country_is_unknown() {
         for given in ["", " ", "XX", "ZZZ", "Atlantida", "C", "42", "中", "é", "🇨🇿"] {
             assert_eq!(code(given), None, "{given}");
+        }
+    }
+
+    /// A name as a careless shop writes it: other case, no diacritics, other punctuation, each as the dice say.
+    fn careless(name: &str, dice: &[u8]) -> String {
+        let mut dice = dice.iter().copied().cycle();
+        let mut throw = || dice.next().unwrap_or(0);
+        let mut out = String::from(["", " ", "\t", "\u{a0}"][usize::from(throw() % 4)]);
+        for letter in name.chars() {
+            let lower = || letter.to_lowercase().collect::<String>();
+            match throw() % 6 {
+                0 => out.extend(letter.to_uppercase()),
+                1 => out += &lower(),
+                2 => {
+                    out += &lower()
+                        .chars()
+                        .map(|c| unaccented(c).map_or(c.to_string(), str::to_owned))
+                        .collect::<String>()
+                }
+                3 if !letter.is_alphanumeric() => {
+                    out.push_str(["", ".", " - ", "  "][usize::from(throw() % 4)])
+                }
+                4 => {
+                    out.push(letter);
+                    out.push_str(["", ".", "'", "-"][usize::from(throw() % 4)]);
+                }
+                _ => out.push(letter),
+            }
+        }
+        out + ["", " ", "."][usize::from(throw() % 3)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+        #[test]
+        fn a_country_is_known_however_carelessly_it_is_written(
+            which in any::<proptest::sample::Index>(),
+            dice in proptest::collection::vec(any::<u8>(), 64),
+        ) {
+            let all: Vec<(&str, &str)> = NAMES
+                .iter()
+                .flat_map(|(code, names)| names.iter().map(|name| (*code, *name)))
+                .collect();
+            let (wanted, name) = *which.get(&all);
+            let written = careless(name, &dice);
+            // Two or three letters may be somebody's code.
+            prop_assume!(name.len() > 3);
+            prop_assert_eq!(code(&written), Some(wanted), "{:?}", written);
+        }
+
+        #[test]
+        fn codes_mean_themselves_in_any_case(which in any::<proptest::sample::Index>(), up in any::<[bool; 3]>()) {
+            let all: Vec<&str> = CODES.split_ascii_whitespace().collect();
+            let both = *which.get(&all);
+            let cased = |text: &str| -> String {
+                text.chars().zip(up).map(|(c, up)| if up { c } else { c.to_ascii_lowercase() }).collect()
+            };
+            prop_assert_eq!(code(&cased(&both[..2])), Some(&both[..2]));
+            prop_assert_eq!(code(&format!(" {}\n", cased(&both[2..]))), Some(&both[..2]));
+        }
+
+        #[test]
+        fn any_text_is_a_listed_country_or_none(text in any::<String>(), short in "\\PC{0,3}") {
+            for text in [text, short] {
+                let found = code(&text);
+                prop_assert!(found.is_none_or(|found| CODES.split_ascii_whitespace().any(|both| both[..2] == *found)));
+            }
         }
     }
 }

@@ -1011,6 +1011,11 @@ async fn nothing_can_be_changed_through_the_door() {
             assert_eq!(door.ask(method, path).await.status, 405, "{method} {path}");
         }
     }
+    // Nor does it let the script of another page read it.
+    for path in ["/", "/metrics", "/readyz"] {
+        let head = door.get(path).await.head.to_ascii_lowercase();
+        assert!(!head.contains("access-control-"), "{head}");
+    }
     assert_eq!(door.get("/elsewhere").await.status, 404);
 }
 

@@ -1075,6 +1075,46 @@ async fn of_json_members_with_one_name_the_last_stands_and_a_number_that_is_none
 }
 
 #[tokio::test]
+async fn what_is_no_file_is_no_export_and_nobody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        at("pipe.xml"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    std::fs::create_dir(at("folder.xml")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket.xml")).unwrap();
+    std::os::unix::fs::symlink(at("loop.xml"), at("loop.xml")).unwrap();
+    std::os::unix::fs::symlink(at("pipe.xml"), at("to-pipe.xml")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", at("zeros.xml")).unwrap();
+    let patterns = ["pipe", "folder", "socket", "loop", "to-pipe", "zeros", "*"];
+    let paths = patterns.map(|name| url(&at(&format!("{name}.xml"))));
+    for path in paths
+        .iter()
+        .map(String::as_str)
+        .chain(["/dev/zero", "/dev/full", "/proc/self/mem"])
+    {
+        let source = shop(SourceKind::Xml, path, XML_MAP).open();
+        let read = tokio::time::timeout(Duration::from_secs(120), read(&source));
+        let (records, end) = read.await.unwrap_or_else(|_| panic!("somebody waits for {path}"));
+        assert!(records.is_empty());
+        let error = end.expect_err(path);
+        assert!(
+            matches!(error, SourceError::Unavailable { .. }),
+            "{path}: {error:?}"
+        );
+    }
+    // Beside them an export is read as ever.
+    put(folder.path(), "orders.xml", xml(&["1"]));
+    let source = shop(SourceKind::Xml, &url(&at("o*.xml")), XML_MAP).open();
+    assert_eq!(codes(&read(&source).await.0), ["1"]);
+}
+
+#[tokio::test]
 async fn a_link_to_nowhere_in_a_folder_of_exports_is_no_export() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), "a.xml", xml(&["1"]));

@@ -2,7 +2,7 @@
 
 use crate::merchant::{Merchant, SECRET, Sale, Shop, until};
 use brani_sync::brani::time;
-use brani_sync::sandbox::{NewEvent, Options, Pushes};
+use brani_sync::sandbox::{Fault, Matcher, NewEvent, Options, Pushes};
 use serde_json::{Map, Value, json};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -469,11 +469,36 @@ async fn a_forged_push_costs_a_look_and_nothing_else() {
         answer
     };
     assert!(say("/brani/status_change/hadej").starts_with("HTTP/1.1 404"));
+    let asked = || -> u64 {
+        let counts = merchant.brani.counts().by_path;
+        let listings = counts
+            .iter()
+            .filter(|(path, _)| path.starts_with("GET /webhook/events"));
+        listings.map(|(_, count)| count).sum()
+    };
+    let before = asked();
+    let slow = Fault::Latency { milliseconds: 700 };
+    merchant.brani.fault(slow, Matcher::path("/webhook"));
     let began = Instant::now();
-    assert!(say(&format!("/brani/status_change/{SECRET}")).starts_with("HTTP/1.1 200"));
+    // Replayed a hundred times while one look is under way.
+    for _ in 0..100 {
+        assert!(say(&format!("/brani/status_change/{SECRET}")).starts_with("HTTP/1.1 200"));
+    }
+    let took = began.elapsed();
     assert!(
-        began.elapsed() < Duration::from_secs(30),
-        "the answer does not wait for the drain"
+        took < Duration::from_secs(30),
+        "no answer waits for the drain: {took:?}"
+    );
+    until("somebody looked", || asked() > before + 2);
+    merchant.brani.heal();
+    let looks = asked() - before;
+    // Each look lists two webhooks and waits for three answers.
+    let most = 2 * (3 + took.as_secs() / 2);
+    assert!(looks <= most, "{looks} listings for 100 pushes in {took:?}");
+    assert_eq!(
+        merchant.shop.get(1, "state"),
+        "processing",
+        "what a push says is not believed"
     );
     merchant.brani.set_status_at_packing_table(&code(1), -1);
     until("the true event counts", || {
@@ -593,5 +618,30 @@ async fn a_webhook_deleted_at_brani_is_registered_again_and_the_gap_is_told_once
     merchant.brani.pack(&code(2), "DR0002");
     until("the new ones work", || merchant.shop.get(2, "state") == "packed");
     assert_eq!(daemon.told("webhook.gone"), 2, "told once each");
+    assert_eq!(daemon.stop().0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_dated_ahead_hides_none_that_come_after_it() {
+    let mut merchant = sent(Shop::sqlite(), 2).await;
+    merchant.brani.set_pushes(no_pushes());
+    merchant.edit("drain = \"1h\"", "drain = \"1s\"");
+    let daemon = merchant.run();
+    until("registered", || daemon.told("webhook.registered") == 2);
+    for event in [NewEvent::status(&code(2), -1), NewEvent::package(&code(2), "Z2")] {
+        merchant.brani.add_event(NewEvent {
+            created: Some("9998-06-01T10:00:00Z".parse().expect("a time")),
+            ..event
+        });
+    }
+    until("it is told", || daemon.told("drain.event_ahead") == 2);
+    until("it is written all the same", || {
+        merchant.shop.get(2, "tracking") == "Z2"
+    });
+    merchant.brani.pack(&code(1), "Z1");
+    until("what comes later is found", || {
+        merchant.shop.get(1, "state") == "packed" && merchant.shop.get(1, "tracking") == "Z1"
+    });
+    assert_eq!(daemon.told("drain.event_ahead"), 2, "told once each");
     assert_eq!(daemon.stop().0, 0);
 }

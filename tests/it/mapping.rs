@@ -585,6 +585,187 @@ proptest! {
     }
 }
 
+/// A decimal number of so many ten-thousandths, written one way or another.
+fn written_number(tenthousandths: i64, form: usize) -> Value {
+    let number = rust_decimal::Decimal::new(tenthousandths, 4);
+    match form % 6 {
+        0 => Value::Number(number.to_string()),
+        1 => text(&number.normalize().to_string()),
+        2 => text(&format!("  +{number}00\n")),
+        3 => text(&format!("{tenthousandths}e-4")),
+        4 => text(&format!("{}E+1", rust_decimal::Decimal::new(tenthousandths, 5))),
+        _ if number.is_integer() => Value::Int(tenthousandths / 10_000),
+        _ => text(&format!("000{number}")),
+    }
+}
+
+/// A moment written one way or another; as a wall clock only where that means one moment.
+fn written_moment(seconds: i64, form: usize) -> Value {
+    let moment = jiff::Timestamp::from_second(seconds).unwrap();
+    let zoned = moment.in_tz("Europe/Prague").unwrap();
+    let wall = zoned.datetime();
+    let once = zoned
+        .time_zone()
+        .to_ambiguous_timestamp(wall)
+        .unambiguous()
+        .is_ok();
+    let print = |form: &str| text(&zoned.strftime(form).to_string());
+    match form % 11 {
+        0 => Value::Time(moment),
+        1 => Value::Int(seconds),
+        2 => Value::Int(seconds * 1000 + 999),
+        3 => text(&format!(" {seconds} ")),
+        4 => text(&moment.to_string()),
+        5 => print("%Y-%m-%dT%H:%M:%S%z"),
+        6 => print("%Y-%m-%d %H:%M:%S.123 %:z"),
+        7 if once => Value::Local(wall),
+        8 if once => print("%Y-%m-%d %H:%M:%S"),
+        9 if once => print("%-d. %-m. %Y %-H:%M:%S"),
+        10 if once => print("%Y%m%d%H%M%S"),
+        _ => Value::Number(format!("{seconds}.0")),
+    }
+}
+
+/// What an order means, apart from how it is written.
+#[derive(Clone, Debug, PartialEq)]
+struct Meaning {
+    money: i64,
+    weight: i64,
+    amount: i64,
+    seconds: i64,
+    country: usize,
+    paid: bool,
+    remark: String,
+    customs: (i64, i64),
+}
+
+/// The same country in each column.
+const COUNTRIES: [[&str; 4]; 3] = [
+    ["CZ", " cz", "CZE", "ČESKÁ REPUBLIKA"],
+    ["SK", "svk", "Slovensko", "slovenska republika"],
+    ["DE", "de ", "Německo", "Deutschland"],
+];
+
+fn meaning() -> impl Strategy<Value = Meaning> {
+    (
+        0..100_000_000_i64,
+        0..990_000_i64,
+        1..50_000_i64,
+        // More than a century, and the nights in which the clock is changed.
+        prop_oneof![
+            100_000_000..4_000_000_000_i64,
+            (1_761_433_200..1_761_447_600_i64),
+            (1_774_738_800..1_774_753_200_i64)
+        ],
+        0..COUNTRIES.len(),
+        any::<bool>(),
+        "[a-zA-Zž🌹][a-z \n]{0,8}[a-z]",
+        (0..9_i64, 0..9_i64),
+    )
+        .prop_map(
+            |(money, weight, amount, seconds, country, paid, remark, customs)| Meaning {
+                money: money / 100 * 100,
+                weight: weight / 10 * 10,
+                amount: amount / 100 * 100 + 100,
+                seconds,
+                country,
+                paid,
+                remark,
+                customs,
+            },
+        )
+}
+
+fn written(meaning: &Meaning, form: &[usize; 8]) -> Mapped {
+    let yes = [Value::Bool(true), Value::Int(1), text("ano"), text("TRUE")];
+    let no = [Value::Bool(false), Value::Int(0), text("ne"), Value::Null];
+    let paid = if meaning.paid { &yes } else { &no };
+    let remark = match form[6] % 3 {
+        0 => meaning.remark.clone(),
+        1 => format!("  {}\r\n", meaning.remark.replace('\n', "\r\n")),
+        _ => format!("{}\0\u{7}", meaning.remark.replace('\n', "\r")),
+    };
+    let (one, two) = meaning.customs;
+    let json = match form[7] % 2 {
+        0 => format!("{{\"one\":{one},\"two\":[{{\"x\":{two},\"y\":null}}]}}"),
+        _ => format!(" {{ \"two\": [ {{ \"y\": null, \"x\": {two} }} ],\n\"one\": {one} }}"),
+    };
+    map(
+        &[
+            ("price.withVat", written_number(meaning.money, form[0])),
+            ("creationTime", written_moment(meaning.seconds, form[3])),
+            (
+                "deliveryAddress.countryCode",
+                text(COUNTRIES[meaning.country][form[4] % 4]),
+            ),
+            ("paid", paid[form[5] % 4].clone()),
+            ("notes.customerRemark", text(&remark)),
+        ],
+        &[
+            ("weight", written_number(meaning.weight, form[1])),
+            ("amount", written_number(meaning.amount, form[2])),
+            ("buyPrice", text(&json)),
+        ],
+    )
+    .unwrap_or_else(|problems| panic!("{meaning:?} as {form:?}: {problems:?}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+    #[test]
+    fn orders_are_the_same_where_and_only_where_they_mean_the_same(
+        meant in meaning(),
+        other in meaning(),
+        kept in any::<[bool; 8]>(),
+        one in any::<[usize; 8]>(),
+        two in any::<[usize; 8]>(),
+    ) {
+        let first = written(&meant, &one);
+        let again = written(&meant, &two);
+        prop_assert_eq!(first.content, again.content, "{:?}: {:?}, {:?}", meant, one, two);
+        prop_assert_eq!(content_hash(&again.order), again.content);
+        let mixed = Meaning {
+            money: if kept[0] { meant.money } else { other.money },
+            weight: if kept[1] { meant.weight } else { other.weight },
+            amount: if kept[2] { meant.amount } else { other.amount },
+            seconds: if kept[3] { meant.seconds } else { other.seconds },
+            country: if kept[4] { meant.country } else { other.country },
+            paid: if kept[5] { meant.paid } else { other.paid },
+            remark: if kept[6] { meant.remark.clone() } else { other.remark.clone() },
+            customs: if kept[7] { meant.customs } else { other.customs },
+        };
+        let differs = written(&mixed, &two);
+        prop_assert_eq!(differs.content == first.content, mixed == meant, "{:?}, {:?}", meant, mixed);
+    }
+
+    #[test]
+    fn a_moment_is_told_exactly_however_it_is_written(seconds in 100_000_000..4_000_000_000_i64, form in any::<usize>()) {
+        let order = map(&[("creationTime", written_moment(seconds, form))], &[]).unwrap().order;
+        let told = jiff::fmt::strtime::parse("%Y-%m-%dT%H:%M:%S%z", &order.creation_time).unwrap();
+        prop_assert_eq!(told.to_timestamp().unwrap().as_second(), seconds, "{}", order.creation_time);
+    }
+
+    #[test]
+    fn money_and_weight_are_rounded_half_up_once(tenthousandths in 0..990_000_i64, form in any::<usize>()) {
+        let price = Value::Number(rust_decimal::Decimal::new(tenthousandths, 4).to_string());
+        let mapped = map(&[("price.withVat", price)], &[("weight", written_number(tenthousandths, form))]).unwrap();
+        let cents = (tenthousandths + 50) / 100;
+        prop_assert_eq!(mapped.order.price.with_vat.to_string(), format!("{}.{:02}", cents / 100, cents % 100));
+        let grams = (tenthousandths + 5) / 10;
+        prop_assert_eq!(mapped.order.items[0].weight.to_string(), format!("{}.{:03}", grams / 1000, grams % 1000));
+    }
+
+    #[test]
+    fn any_text_is_a_guid_in_its_one_form_or_none(any in any::<String>(), like in "[ {]?[0-9a-fA-F-]{0,40}[} ]?") {
+        for given in [any, like] {
+            let Some(guid) = canonical_guid(&given) else { continue };
+            prop_assert_eq!(uuid::Uuid::parse_str(&guid).unwrap().hyphenated().to_string(), guid.clone(), "{}", given);
+            prop_assert_eq!(canonical_guid(&guid), Some(guid));
+        }
+    }
+}
+
 #[test]
 fn an_order_that_could_not_be_read_is_parked_with_that_reason_alone() {
     let mut columns = order_columns();

@@ -670,10 +670,8 @@ sql = ["UPDATE orders SET tracking = :package_numbers WHERE id = :key"]
         self.lines().iter().filter(|line| line["event"] == event).count()
     }
 
-    /// Neither log nor ledger gives anything away.
-    #[track_caller]
-    pub fn keeps_secrets(&self) {
-        let log = self.log();
+    /// Secrets, and the people of the stories by all that could tell them.
+    pub fn private() -> Vec<String> {
         let mut words: Vec<String> = vec![
             TOKEN.into(),
             SECRET.into(),
@@ -685,14 +683,34 @@ sql = ["UPDATE orders SET tracking = :package_numbers WHERE id = :key"]
             words.extend(name.split(' ').map(str::to_owned));
             words.extend([note.chars().take(8).collect(), street.chars().take(7).collect()]);
         }
-        for word in &words {
+        words
+    }
+
+    /// What a file gives away, byte by byte.
+    pub fn given_away(file: &Path) -> Option<String> {
+        let bytes = fs::read(file).unwrap_or_default();
+        Self::private()
+            .into_iter()
+            .find(|word| memchr::memmem::find(&bytes, word.as_bytes()).is_some())
+    }
+
+    /// The ledger and whatever lies beside it: its log and index, its lock, copies.
+    pub fn ledger_files(&self) -> Vec<PathBuf> {
+        let folder = fs::read_dir(self.path("state")).expect("the ledger's folder");
+        let paths = folder.map(|entry| entry.expect("an entry").path());
+        paths.filter(|path| path.is_file()).collect()
+    }
+
+    /// Neither log nor ledger gives anything away.
+    #[track_caller]
+    pub fn keeps_secrets(&self) {
+        let log = self.log();
+        for word in Self::private() {
             assert!(!log.contains(word.as_str()), "the log holds `{word}`:\n{log}");
         }
-        for file in ["state/ledger.db", "state/ledger.db-wal"] {
-            let bytes = fs::read(self.path(file)).unwrap_or_default();
-            for word in &words {
-                let found = bytes.windows(word.len()).any(|window| window == word.as_bytes());
-                assert!(!found, "{file} holds `{word}`");
+        for file in self.ledger_files() {
+            if let Some(word) = Self::given_away(&file) {
+                panic!("{} holds `{word}`", file.display());
             }
         }
     }

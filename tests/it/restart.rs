@@ -352,8 +352,8 @@ async fn killed(shop: Shop, killing: Killing, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_random_moments_nothing_is_lost_in_sqlite() {
-    killed(Shop::sqlite(), Killing::For(KILLING), 7).await;
+async fn killed_at_random_moments_nothing_is_lost_in_postgres() {
+    killed(Shop::postgres(), Killing::For(KILLING), 7).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

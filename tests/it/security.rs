@@ -1,6 +1,9 @@
 //! docs/security.md: every sentence there names the tests that hold it, and these are the ones that had no room elsewhere.
 
-use crate::merchant::{BINARY, Merchant, PEOPLE, SECRET, Sale, Shop, TOKEN, free_port, until};
+use crate::merchant::{BINARY, Merchant, Sale, Shop, free_port, until};
+use crate::support::Certificate;
+use brani_sync::database::parameters::Dialect;
+use brani_sync::sandbox::NewEvent;
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,6 +11,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 fn text(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -101,15 +109,7 @@ async fn the_page_for_the_warehouse_gives_nobody_away() {
     until("sent and parked", || {
         merchant.told("order.parked") >= 2 && merchant.brani.order_count() == 3
     });
-    let mut words: Vec<String> = vec![
-        TOKEN.into(),
-        SECRET.into(),
-        "soukromy.invalid".into(),
-        "601 23".into(),
-    ];
-    for (name, street, city, note, goods) in PEOPLE {
-        words.extend([name, street, city, note, goods].map(str::to_owned));
-    }
+    let words = Merchant::private();
     let mut pages: Vec<String> = ["/", "/metrics", "/readyz", "/healthz"].map(String::from).into();
     pages.extend((1..=5).map(|id| format!("/order/{}", Sale::new(id).code)));
     for page in pages {
@@ -191,10 +191,10 @@ async fn a_command_is_run_without_a_shell_and_without_our_environment() {
     merchant.shop.add(&Sale::new(1));
     merchant.tell(&["webhooks", "sync"]).exits(0);
     merchant.once().exits(0);
-    merchant.brani.add_event(brani_sync::sandbox::NewEvent {
+    merchant.brani.add_event(NewEvent {
         event_type: "order_history".into(),
         code: Some(Sale::new(1).code),
-        ..brani_sync::sandbox::NewEvent::package(&Sale::new(1).code, "")
+        ..NewEvent::package(&Sale::new(1).code, "")
     });
     merchant
         .tell_in(&["once"], &[("BRANI_SYNC_TAJNE", "tajemstvi-prostredi")])
@@ -222,6 +222,194 @@ fn nothing_leaves_this_machine_unencrypted_unless_it_is_written() {
         assert_eq!(loaded.is_ok(), good, "{base_url}");
         if let Err(errors) = loaded {
             assert!(errors.render(false).contains("brani.base_url"), "{base_url}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_is_in_no_file_of_a_busy_ledger_and_in_no_copy() {
+    let mut merchant = Merchant::both_ways(Shop::sqlite()).await;
+    // It writes each second that it looked: a daemon that never rests.
+    merchant.edit("poll = \"1h\"", "poll = \"1s\"");
+    merchant.edit("drain = \"1h\"", "drain = \"1s\"");
+    merchant
+        .shop
+        .add_all(&(1..=40).map(Sale::new).collect::<Vec<_>>());
+    let daemon = merchant.run();
+    until("all orders stand", || merchant.brani.order_count() == 40);
+    until("no file holds what was sent", || {
+        merchant
+            .ledger_files()
+            .iter()
+            .all(|file| Merchant::given_away(file).is_none())
+    });
+    let files = merchant.ledger_files().len();
+    assert!(files >= 4, "ledger, its log and index, lock: {files}");
+    let copy = merchant.path("copy.db");
+    merchant
+        .tell(&["backup", copy.to_str().expect("a path")])
+        .exits(0);
+    assert_eq!(Merchant::given_away(&copy), None);
+    assert_eq!(daemon.stop().0, 0);
+    merchant.keeps_secrets();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_database_complains_of_gives_nobody_away() {
+    for shop in [Shop::mariadb(), Shop::postgres()] {
+        let mut merchant = Merchant::both_ways(shop).await;
+        // A statement that takes a name for a number: the servers' words repeat the name.
+        merchant.edit(
+            "sql = [\"UPDATE orders SET tracking",
+            "sql = [\"UPDATE items SET qty = (SELECT CAST(name AS DECIMAL(9,2)) FROM orders WHERE id = :key) WHERE order_id = :key\", \"UPDATE orders SET tracking",
+        );
+        merchant.shop.add_all(&[Sale::new(1), Sale::new(2)]);
+        let daemon = merchant.run();
+        until("both stand", || merchant.brani.order_count() == 2);
+        until("registered", || daemon.told("webhook.registered") == 2);
+        merchant.brani.pack(&Sale::new(1).code, "CZ1");
+        until("told", || daemon.told("event.failed") > 0);
+        let lines = merchant.lines();
+        let told = lines.iter().find(|line| line["event"] == "event.failed");
+        let words = told.expect("it was told")["message"].as_str().unwrap_or_default();
+        assert!(
+            words.to_lowercase().contains("value") || words.contains("syntax"),
+            "{words}"
+        );
+        assert!(words.contains('…'), "the rest of the words stays: {words}");
+        assert_eq!(daemon.stop().0, 0);
+        merchant.keeps_secrets();
+        // The same from a query; MariaDB only warns there.
+        if merchant.shop.db.dialect == Dialect::Postgres {
+            merchant.edit("o.zip AS", "CAST(o.name AS DECIMAL(9,2)) AS");
+            merchant.once().exits(1);
+            merchant.tell(&["check"]).exits(1);
+            merchant.keeps_secrets();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strangers_text_forges_no_line_and_moves_no_cursor() {
+    let evil = "2026-1\n1999-01-01T00:00:00.000000Z ERROR disk full\u{1b}[2J\u{9b}1A\u{202e}\r\u{2028}\0";
+    let code = evil.replace('\0', "");
+    let mut merchant = Merchant::both_ways(Shop::sqlite()).await;
+    merchant.edit("format = \"json\"", "format = \"text\"");
+    merchant.shop.add_all(&[
+        Sale::new(1).code(&code),
+        Sale::new(2),
+        Sale::new(3).shipping(&code),
+        Sale::new(4).state(&code),
+    ]);
+    let daemon = merchant.start(&["run"]);
+    until("the others are parked", || {
+        merchant.log().matches("order.parked").count() >= 2 && merchant.brani.order_count() == 1
+    });
+    merchant.brani.add_event(NewEvent::status(evil, -1));
+    merchant
+        .brani
+        .add_event(NewEvent::status(&Sale::new(2).code, 987_654));
+    merchant.brani.add_event(NewEvent::package(&code, evil));
+    daemon.ring();
+    until("the events are told", || {
+        let listed = merchant.tell(&["events", "list"]).out;
+        merchant.log().contains("event.unmapped") && listed.contains("unmatched")
+    });
+    for arguments in [
+        &["orders", "list", "--state", "all"][..],
+        &["orders", "list"],
+        &["events", "list"],
+        &["status"],
+        &["check"],
+        &["explain", &code],
+        &["orders", "retry", &code],
+    ] {
+        let answer = merchant.tell(arguments);
+        for said in [&answer.out, &answer.err] {
+            let obeyed = said
+                .find(|c: char| (c.is_control() && c != '\n' && c != '\t') || "\u{202e}\u{2028}".contains(c));
+            assert_eq!(obeyed, None, "{arguments:?}: {said:?}");
+            assert!(
+                !said.lines().any(|line| line.starts_with("1999")),
+                "{arguments:?}: {said}"
+            );
+        }
+    }
+    assert_eq!(daemon.stop().0, 0);
+    let log = merchant.log();
+    assert!(log.contains("1999-01-01"), "{log}");
+    for line in log.lines() {
+        assert!(!line.starts_with("1999"), "{log}");
+    }
+    assert!(
+        !log.contains(['\u{1b}', '\u{9b}', '\r', '\u{202e}', '\u{2028}', '\0']),
+        "{log:?}"
+    );
+}
+
+/// TLS before Brani, with this certificate; counts those who believed it.
+async fn encrypted(certificate: &Certificate, to: std::net::SocketAddr) -> (u16, Arc<AtomicUsize>) {
+    let chain = CertificateDer::from_pem_slice(certificate.certificate.as_bytes()).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).expect("a key");
+    brani_sync::http::install_tls();
+    let settings = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![chain], key)
+        .expect("they belong together");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(settings));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let believed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&believed);
+    tokio::spawn(async move {
+        while let Ok((visitor, _)) = listener.accept().await {
+            let (acceptor, count) = (acceptor.clone(), Arc::clone(&count));
+            tokio::spawn(async move {
+                let Ok(mut visitor) = acceptor.accept(visitor).await else {
+                    return;
+                };
+                count.fetch_add(1, SeqCst);
+                if let Ok(mut brani) = tokio::net::TcpStream::connect(to).await {
+                    let _ = tokio::io::copy_bidirectional(&mut visitor, &mut brani).await;
+                }
+            });
+        }
+    });
+    (port, believed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_brani_whose_certificate_is_not_right_is_told_nothing() {
+    for (certificate, signed, good) in [
+        (Certificate::of("localhost"), true, true),
+        (Certificate::of("localhost"), false, false),
+        (Certificate::of("api.elsewhere.invalid"), true, false),
+        (Certificate::until("localhost", 2001), true, false),
+    ] {
+        let mut merchant = Merchant::new(Shop::sqlite()).await;
+        let (port, believed) = encrypted(&certificate, merchant.brani.address()).await;
+        let plain = merchant.brani.base_url();
+        merchant.edit(plain.as_str(), &format!("https://localhost:{port}/"));
+        merchant.shop.add(&Sale::new(1));
+        // Who may sign is the system's to say: here, this certificate or another one.
+        let authority = merchant.path("authority.pem");
+        match signed {
+            true => certificate.write(&authority),
+            false => Certificate::of("localhost").write(&authority),
+        }
+        let trusted = [
+            ("SSL_CERT_FILE", authority.to_str().expect("a path")),
+            ("SSL_CERT_DIR", ""),
+        ];
+        let answer = merchant.tell_in(&["once"], &trusted);
+        assert_eq!(answer.code == 0, good, "{}", answer.err);
+        assert_eq!(believed.load(SeqCst) > 0, good);
+        assert_eq!(merchant.brani.order_count(), usize::from(good));
+        if !good {
+            assert_eq!(merchant.brani.counts().requests, 0);
+            assert!(answer.err.contains("certificate"), "{}", answer.err);
         }
     }
 }

@@ -373,3 +373,32 @@ pub async fn codes(source: &SqlSource, since: &str) -> Vec<String> {
     codes.sort();
     codes
 }
+
+/// A certificate for a name, and its key, which nobody else has signed; as PEM.
+pub struct Certificate {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Certificate {
+    pub fn of(name: &str) -> Self {
+        Self::until(name, 4000)
+    }
+
+    /// One that ends with a year.
+    pub fn until(name: &str, year: i32) -> Self {
+        let mut wanted = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        wanted.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = wanted.self_signed(&key).expect("a certificate");
+        Self {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// Writes it to a file that everybody may read.
+    pub fn write(&self, path: &std::path::Path) {
+        std::fs::write(path, &self.certificate).expect("a file");
+    }
+}

@@ -3,9 +3,12 @@
 use crate::merchant::Column;
 use crate::merchant::{Daemon, Merchant, PATIENCE, Sale, Shop, free_port, until};
 use crate::sql_stories;
-use crate::support::{Server, read};
+use crate::support::{Certificate, Server, read};
 use brani_sync::clock::{Clock, SystemClock};
-use brani_sync::database::parameters::Dialect;
+use brani_sync::config::Tls;
+use brani_sync::config::secret::Secret;
+use brani_sync::database::parameters::{Bound, Dialect};
+use brani_sync::database::{self, Purpose};
 use brani_sync::source::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,6 +22,8 @@ struct OwnServer {
     port: u16,
     folder: tempfile::TempDir,
     child: Option<Child>,
+    /// With which it speaks TLS.
+    certificate: Option<Certificate>,
 }
 
 /// A program of a server, which lives where an ordinary user's PATH does not look.
@@ -51,6 +56,10 @@ fn somebody(name: &str) -> Option<(u32, u32)> {
 
 impl OwnServer {
     fn start(dialect: Dialect) -> Self {
+        Self::start_with(dialect, None)
+    }
+
+    fn start_with(dialect: Dialect, certificate: Option<Certificate>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).expect("rights");
         let mut own = Self {
@@ -58,6 +67,7 @@ impl OwnServer {
             port: free_port(),
             folder,
             child: None,
+            certificate,
         };
         let data = own.data();
         fs::create_dir(&data).expect("a folder");
@@ -95,6 +105,19 @@ impl OwnServer {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
+        if let Some(certificate) = &own.certificate {
+            for (name, text) in [
+                ("cert.pem", &certificate.certificate),
+                ("key.pem", &certificate.key),
+            ] {
+                let file = data.join(name);
+                fs::write(&file, text).expect("a file");
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("rights");
+                if let Some((user, group)) = own.user() {
+                    std::os::unix::fs::chown(&file, Some(user), Some(group)).expect("rights");
+                }
+            }
+        }
         own.rise();
         own
     }
@@ -136,6 +159,10 @@ impl OwnServer {
                 command.arg(format!("--socket={}", data.join("socket").display()));
                 command.arg(format!("--pid-file={}", data.join("pid").display()));
                 command.arg(format!("--port={port}"));
+                if self.certificate.is_some() {
+                    command.arg(format!("--ssl-cert={}", data.join("cert.pem").display()));
+                    command.arg(format!("--ssl-key={}", data.join("key.pem").display()));
+                }
                 command
             }
             _ => {
@@ -146,6 +173,15 @@ impl OwnServer {
                 command
                     .arg("-c")
                     .arg(format!("unix_socket_directories={}", data.display()));
+                if self.certificate.is_some() {
+                    command.args(["-c", "ssl=on"]);
+                    command
+                        .arg("-c")
+                        .arg(format!("ssl_cert_file={}", data.join("cert.pem").display()));
+                    command
+                        .arg("-c")
+                        .arg(format!("ssl_key_file={}", data.join("key.pem").display()));
+                }
                 command
             }
         };
@@ -243,6 +279,169 @@ async fn a_backslash_before_a_quote_means_the_same_on_every_mysql() {
         .expect("it is read");
     let remark = records[0].order.get("notes.customerRemark").map(Value::to_text);
     assert_eq!(remark.as_deref(), Some("it's :code"));
+}
+
+/// Only a certificate for the very name, signed by somebody we were told to trust, is believed.
+async fn certificates_are_looked_at(dialect: Dialect) {
+    let certificate = Certificate::of("localhost");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (right, other) = (folder.path().join("right.pem"), folder.path().join("other.pem"));
+    certificate.write(&right);
+    Certificate::of("localhost").write(&other);
+    let own = OwnServer::start_with(dialect, Some(certificate));
+    let usual = own.server().create(dialect);
+    for (authority, host, good) in [
+        (Some(&right), "localhost", true),
+        (Some(&right), "127.0.0.1", false),
+        (Some(&other), "localhost", false),
+        (None, "localhost", false),
+    ] {
+        let mut target = usual.target();
+        target.url = Secret::new(usual.url.replace("127.0.0.1", host));
+        target.tls = Some(Tls::Verify);
+        target.tls_ca = authority.cloned();
+        let answer = async {
+            let mut session = database::connect(&target, &Purpose::Lookup).await?;
+            session.query(&Bound::plain("SELECT 1")).await
+        };
+        match answer.await {
+            Ok(table) => assert!(
+                good && table.first().as_deref() == Some("1"),
+                "{host}, {authority:?}"
+            ),
+            Err(fault) => {
+                assert!(!good, "{host}: {fault}");
+                assert!(fault.message().to_lowercase().contains("certificate"), "{fault}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mariadb_whose_certificate_is_not_right_is_told_nothing() {
+    certificates_are_looked_at(Dialect::Mysql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_whose_certificate_is_not_right_is_told_nothing() {
+    certificates_are_looked_at(Dialect::Postgres).await;
+}
+
+/// A door before Brani that can be shut: whoever is inside is thrown out, and nobody is let in until it opens again.
+struct Gate {
+    port: u16,
+    to: std::net::SocketAddr,
+    open: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Gate {
+    async fn before(to: std::net::SocketAddr) -> Self {
+        let mut gate = Self {
+            port: free_port(),
+            to,
+            open: None,
+        };
+        gate.open().await;
+        gate
+    }
+
+    async fn open(&mut self) {
+        let listener = tokio::net::TcpSocket::new_v4().expect("a socket");
+        listener
+            .set_reuseaddr(true)
+            .expect("a port may be taken again at once");
+        listener
+            .bind(([127, 0, 0, 1], self.port).into())
+            .expect("the port");
+        let (listener, to) = (listener.listen(128).expect("it listens"), self.to);
+        self.open = Some(tokio::spawn(async move {
+            let mut inside = tokio::task::JoinSet::new();
+            while let Ok((mut visitor, _)) = listener.accept().await {
+                inside.spawn(async move {
+                    if let Ok(mut brani) = tokio::net::TcpStream::connect(to).await {
+                        let _ = tokio::io::copy_bidirectional(&mut visitor, &mut brani).await;
+                    }
+                });
+            }
+        }));
+    }
+
+    async fn shut(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.abort();
+            let _ = open.await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_brani_that_goes_down_under_load_and_comes_back_costs_delay_and_nothing_else() {
+    const ORDERS: u32 = 120;
+    let mut merchant = Merchant::both_ways(Shop::postgres()).await;
+    let mut gate = Gate::before(merchant.brani.address()).await;
+    merchant.edit(
+        merchant.brani.base_url().as_str(),
+        &format!("http://127.0.0.1:{}/", gate.port),
+    );
+    merchant.edit("poll = \"1h\"", "poll = \"1s\"");
+    merchant.edit("drain = \"1h\"", "drain = \"1s\"");
+    merchant.brani.fault(
+        brani_sync::sandbox::Fault::Latency { milliseconds: 60 },
+        brani_sync::sandbox::Matcher::upserts(),
+    );
+    merchant
+        .shop
+        .add_all(&(1..=ORDERS).map(Sale::new).collect::<Vec<_>>());
+    let daemon = merchant.run();
+    for part in [1, 2] {
+        let some = (ORDERS * part / 4) as usize;
+        until("some orders stand", || merchant.brani.order_count() >= some);
+        gate.shut().await;
+        assert!(
+            merchant.brani.order_count() < ORDERS as usize,
+            "it goes down under load"
+        );
+        merchant.shop.change(part, "note = 'při výpadku'");
+        merchant
+            .brani
+            .pack(&Sale::new(standing(&merchant)).code, &format!("CZ{part}"));
+        until("it is told", || daemon.told("brani.unreachable") >= part as usize);
+        gate.open().await;
+        until("it is told that it is over", || {
+            daemon.told("brani.unreachable.over") >= part as usize
+        });
+    }
+    until("all orders stand, with their changes", || {
+        merchant.brani.order_count() == ORDERS as usize
+            && [1, 2].into_iter().all(|id| {
+                merchant
+                    .brani
+                    .order(&Sale::new(id).code)
+                    .is_some_and(|order| order["notes"]["customerRemark"] == "při výpadku")
+            })
+    });
+    until("both parcels reach the shop", || {
+        merchant
+            .shop
+            .db
+            .sql("SELECT count(*) FROM orders WHERE state = 'packed' AND tracking LIKE 'CZ%'")
+            == "2"
+    });
+    assert_eq!(daemon.stop().0, 0);
+    assert_eq!(merchant.brani.refused().len(), 0);
+    assert!(!merchant.brani.in_flight_twice());
+    assert_eq!(merchant.told("order.parked"), 0, "{}", merchant.log());
+    merchant.keeps_secrets();
+}
+
+/// An order that stands at Brani and is not packed yet.
+fn standing(merchant: &Merchant) -> u32 {
+    (1..)
+        .find(|id| {
+            let order = merchant.brani.order(&Sale::new(*id).code);
+            order.is_some_and(|order| order["status"]["id"] != -1)
+        })
+        .expect("some stand")
 }
 
 /// Does something to the ledger's file under a running daemon, which then must stop and say so.
