@@ -15,7 +15,7 @@ use crate::ledger::{LedgerError, cursors, inbox};
 use crate::outbound::{poll, sweep};
 use crate::schedule::{self, Schedule};
 use crate::trouble::Weight;
-use crate::{admin, inbound};
+use crate::{admin, inbound, panics};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -201,7 +201,7 @@ impl Loops {
         }
         match ended {
             Some(Ok(name)) => DaemonError::Task(name.to_owned()),
-            Some(Err(error)) => DaemonError::Task(error.to_string()),
+            Some(Err(error)) => DaemonError::Task(panics::task(&error).to_owned()),
             None => DaemonError::Task("all".into()),
         }
     }
@@ -883,7 +883,7 @@ async fn bind_receiver(config: &Config) -> Result<Option<Receiver>, DaemonError>
     let receiver = Receiver::bind(listen)
         .await
         .map_err(|error| DaemonError::Listen {
-            text: format!("`webhooks.listen`: {error}"),
+            text: error.to_string(),
             may_come: error.0.may_come(),
         })?;
     Ok(Some(receiver))

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod http;
 pub mod listen;
 pub mod locks;
+pub mod panics;
 pub mod types;
 pub mod visible;
 

@@ -6,6 +6,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    brani_sync::panics::install();
     brani_sync::http::install_tls();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -6,6 +6,7 @@
 
 use super::parameters::{self, SettingError};
 use super::{Call, Handler, Outcome, WritebackError};
+use crate::panics;
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use rustix::fs::{FlockOperation, flock};
@@ -64,7 +65,7 @@ impl Handler for Jsonl {
         };
         tokio::task::spawn_blocking(move || append(&path, &line))
             .await
-            .map_err(|error| away(error.to_string()))?
+            .map_err(|error| away(panics::task(&error).to_owned()))?
             .map_err(|error| away(error.to_string()))?;
         Ok(Outcome::Done)
     }

@@ -757,8 +757,14 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_guid_in_its_one_form_or_none(any in any::<String>(), like in "[ {]?[0-9a-fA-F-]{0,40}[} ]?") {
-        for given in [any, like] {
+    fn any_text_is_a_guid_in_its_one_form_or_none(
+        any in any::<String>(),
+        like in "[ {]?[0-9a-fA-F-]{0,40}[} ]?",
+        guid in " ?[{]?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}[}]? ?",
+        digits in "[0-9a-fA-F]{32}",
+    ) {
+        prop_assert!(canonical_guid(&digits).is_some());
+        for given in [any, like, guid, digits] {
             let Some(guid) = canonical_guid(&given) else { continue };
             prop_assert_eq!(uuid::Uuid::parse_str(&guid).unwrap().hyphenated().to_string(), guid.clone(), "{}", given);
             prop_assert_eq!(canonical_guid(&guid), Some(guid));

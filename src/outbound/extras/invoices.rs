@@ -11,6 +11,7 @@ use crate::context::{Context, InvoiceRules, PassError};
 use crate::ledger::extras::{self, Extra, Hash, State};
 use crate::mapping::extras::Kind;
 use crate::mapping::{Owner, Problem};
+use crate::panics;
 use crate::trouble::Weight;
 use crate::types::{OrderCode, ShopKey};
 use futures_util::{StreamExt, stream};
@@ -545,7 +546,7 @@ impl Beside {
                 let looked = tokio::task::spawn_blocking(move || look(&folder, &path, &before, bytes_max));
                 looked
                     .await
-                    .unwrap_or_else(|error| Found::Away(error.to_string()))
+                    .unwrap_or_else(|error| Found::Away(panics::task(&error).to_owned()))
             }
             Place::Web { url, ours } => self.web.look(&url, ours, &before, bytes_max).await,
         };
