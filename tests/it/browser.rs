@@ -6,6 +6,7 @@
 use crate::merchant::{Merchant, PATIENCE, Sale, Shop, free_port, until};
 use serde_json::{Value, json};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// The driver of a browser; it ends with the test.
 struct Driver {
@@ -116,9 +117,17 @@ impl Window<'_> {
         self.call("POST", "/url", json!({"url": url})).await;
     }
 
-    async fn url(&self) -> String {
-        let url = self.call("GET", "/url", Value::Null).await;
-        url.as_str().expect("an address").to_owned()
+    /// Waits for the page that a key or a click asked for.
+    async fn arrives_at(&self, wanted: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let url = self.call("GET", "/url", Value::Null).await;
+            if url == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{url} instead of {wanted}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn element(&self, css: &str) -> String {
@@ -223,7 +232,7 @@ async fn a_phone_and_a_desk_show_the_page_and_find_an_order_by_its_ending() {
         assert_eq!(window.evaluates(plot).await, true, "the day's plot is drawn");
 
         window.types("input[type=search]", "0002\u{e007}").await;
-        assert_eq!(window.url().await, format!("{home}order/2026-0002"));
+        window.arrives_at(&format!("{home}order/2026-0002")).await;
         let story = window.text("main").await;
         assert!(
             story.contains("CZ2") || story.contains("Zabaleno") || story.contains("packed"),
@@ -231,7 +240,7 @@ async fn a_phone_and_a_desk_show_the_page_and_find_an_order_by_its_ending() {
         );
         assert_eq!(window.evaluates(wide).await, true, "{width} points wide");
         window.clicks("h1 a").await;
-        assert_eq!(window.url().await, home);
+        window.arrives_at(&home).await;
         window.clicks("a[href='order/2026-0003']").await;
         let story = window.text("main").await;
         assert!(story.contains("posel s velmi dlouhým názvem"), "{story}");
@@ -248,7 +257,7 @@ async fn a_browser_that_runs_no_scripts_shows_and_searches_all_the_same() {
     window.open(&home).await;
     assert!(window.text("body").await.contains("2026-0003"));
     window.types("input[type=search]", "0001\u{e007}").await;
-    assert_eq!(window.url().await, format!("{home}order/2026-0001"));
+    window.arrives_at(&format!("{home}order/2026-0001")).await;
     window.close().await;
     assert_eq!(daemon.stop().0, 0);
 }
