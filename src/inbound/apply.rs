@@ -373,8 +373,14 @@ impl Apply {
             .ledger
             .write(move |connection| {
                 let mut stale = 0;
+                // In the hour that October repeats an event may be as young as its second reading.
+                let is_older = |event: &Event| {
+                    let moments = time::moments(&event.creation, event.received);
+                    let at = moments.last().copied().unwrap_or(event.at);
+                    changed.is_some_and(|changed| changed > at)
+                };
                 for event in open.iter().filter(|event| event.initial) {
-                    if changed.is_some_and(|changed| changed > event.at) {
+                    if is_older(event) {
                         let reason = Some("the shop's row is newer");
                         inbox::finish(connection, event.id, event.general, "seen", reason, now)?;
                         stale += 1;
@@ -383,8 +389,7 @@ impl Apply {
                     }
                 }
                 let newest = open.iter().rfind(|event| event.kind == "status_change");
-                if newest
-                    .is_some_and(|event| event.initial && changed.is_some_and(|changed| changed > event.at))
+                if newest.is_some_and(|event| event.initial && is_older(event))
                     && let Some(mut entry) = orders::get(connection, &key)?
                 {
                     // Its first request carried the status; the shop has the last word on its own side.

@@ -173,6 +173,47 @@ async fn a_push_reads_ten_minutes_again_and_the_first_drain_two_hours() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_that_waited_behind_a_slow_one_goes_not_over_what_the_packer_did_meanwhile() {
+    let mut merchant = sent(Shop::sqlite(), 2).await;
+    merchant.edit("timeout = \"5s\"", "timeout = \"60s\"\nconcurrency = 1");
+    let daemon = merchant.run();
+    until("registered", || daemon.told("webhook.registered") == 2);
+    let slow = Fault::Latency { milliseconds: 9000 };
+    merchant.brani.fault_times(1, slow, Matcher::upserts());
+    merchant.shop.change(1, "note = 'jiná adresa'");
+    merchant.shop.change(2, "note = 'jiná adresa'");
+    daemon.ring();
+    until("both are decided, and one is on its way", || {
+        merchant.open_requests() == 2
+    });
+    for id in [1, 2] {
+        merchant.brani.set_status_at_packing_table(&code(id), -1);
+    }
+    until("both changes stand", || {
+        [1, 2].into_iter().all(|id| {
+            let order = merchant.brani.order(&code(id));
+            order.is_some_and(|order| order["notes"]["customerRemark"] == "jiná adresa")
+        })
+    });
+    let requests = merchant.brani.requests();
+    let updates: Vec<_> = requests
+        .iter()
+        .filter(|request| request.path == "/order/upsert")
+        .skip(2)
+        .collect();
+    let waited: Vec<Value> = updates
+        .iter()
+        .filter(|request| request.code != updates[0].code)
+        .filter_map(|request| serde_json::from_str(request.body.as_deref()?).ok())
+        .collect();
+    assert!(!waited.is_empty());
+    for body in waited {
+        assert_eq!(body["data"]["status"]["id"], -1, "{body}");
+    }
+    assert_eq!(daemon.stop().0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_twenty_statuses_alternately_pushed_and_not_the_last_one_stands() {
     let merchant = sent(Shop::mariadb(), 2).await;
     let daemon = merchant.run();

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// One order, ready to go.
@@ -33,6 +34,8 @@ pub(super) struct Ready {
     pub protected: Vec<i64>,
     pub why: Why,
     pub lane: Lane,
+    /// When it was decided.
+    pub decided: Instant,
     /// Nobody else works on this order until its outcome is recorded.
     pub _guard: Guard,
 }
@@ -167,6 +170,7 @@ impl Begun {
             protected: self.protected,
             why: self.why,
             lane: self.lane,
+            decided: Instant::now(),
             _guard: guard,
         }
     }

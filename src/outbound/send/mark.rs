@@ -27,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 pub(in crate::outbound) const SAY_AGAIN: Duration = Duration::from_secs(300);
 /// An order that fails alone this long is parked.
 const ALONE_MAX: SignedDuration = SignedDuration::from_hours(24);
+/// What was decided about an order that Brani has counts so long. Where a request before it hangs, the packer goes on
+/// meanwhile, and an older status must not go over his.
+const DECIDED_FOR: Duration = Duration::from_secs(5);
 /// `creationTime` must be in the past, and clocks differ a little.
 const PAST: SignedDuration = SignedDuration::from_secs(2);
 /// Marks that one transaction takes.
@@ -48,7 +51,8 @@ impl InFlight {
 
 impl Sender {
     /// One request. What Brani took is handed on to be marked; what it did not is recorded here. Once `stop` is asked
-    /// for, or Brani is away or wants to be left alone, no request leaves any more.
+    /// for, or Brani is away or wants to be left alone, no request leaves any more; one that waited too long for its turn is
+    /// decided anew.
     pub(super) async fn deliver(
         &self,
         context: &Context,
@@ -57,7 +61,9 @@ impl Sender {
         to_mark: &mpsc::UnboundedSender<Sent>,
         stop: &CancellationToken,
     ) {
-        if stop.is_cancelled() || self.weather().holds(context.now()) {
+        let is_news = matches!(ready.why, Why::First | Why::Protected);
+        let is_old = !is_news && ready.decided.elapsed() > DECIDED_FOR;
+        if is_old || stop.is_cancelled() || self.weather().holds(context.now()) {
             let code = ready.code.clone();
             let given_back = give_back(context, &code).await;
             flight.land([&code], |flown| {
