@@ -322,9 +322,11 @@ impl Agreed {
             && is_later(made.by, wrote)
         {
             if heeds && said.status == self.shop {
-                // This one was begun after our write, and so is every later one.
+                // This one was begun after our write, and so is every later one; a read of an earlier one, which still goes
+                // on beside the look that met this one, says nothing new.
                 self.stale.clear();
                 self.doubted = None;
+                self.wrote = Some(wrote.max(made.by - SignedDuration::from_millis(1)));
             } else if !heeds && made.told && self.doubted.is_none() {
                 self.doubted = Some(made.by);
             }

@@ -46,7 +46,8 @@ pub struct Call {
     /// A general event's payload, as JSON; and further parameters by name (`state`, `state_name`, `at`).
     pub more: serde_json::Map<String, serde_json::Value>,
     /// The raw status the decision was made on. Where the handler can see the row in its own transaction and the
-    /// status is another by now, it writes nothing and answers [`Outcome::Moved`].
+    /// status is another by now, neither this one nor the one to be written, it writes nothing and answers
+    /// [`Outcome::Moved`].
     pub expected: Option<ShopStatus>,
 }
 

@@ -510,13 +510,15 @@ async fn look(chosen: Option<&Chosen>, session: &mut BoxSession, call: &Call) ->
     }
     if let Some(status_at) = table.place("_status") {
         let status = ShopStatus(row[status_at].to_text());
-        if call.expected.as_ref().is_some_and(|expected| *expected != status) {
-            return Ok(Look::Stop(Outcome::Moved));
-        }
+        // It stands already, by a write whose answer was lost, or by the merchant's own hand: nothing else is expected then,
+        // and an export would go on saying so.
         if let Some(wanted) = &call.status
             && (*wanted == status || call.same_status.contains(&status))
         {
             return Ok(Look::Stop(Outcome::Done));
+        }
+        if call.expected.as_ref().is_some_and(|expected| *expected != status) {
+            return Ok(Look::Stop(Outcome::Moved));
         }
     }
     Ok(Look::Go(key))

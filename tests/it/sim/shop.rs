@@ -456,16 +456,17 @@ impl Handler for ModelHandler {
                 }
                 "status_change" => {
                     let wanted = call.status.clone().map(|status| status.0).unwrap_or_default();
-                    if call
-                        .expected
-                        .as_ref()
-                        .is_some_and(|expected| expected.0 != row.status)
+                    let same = call.same_status.iter().any(|same| same.0 == row.status);
+                    let moves = wanted != row.status && !same;
+                    if moves
+                        && call
+                            .expected
+                            .as_ref()
+                            .is_some_and(|expected| expected.0 != row.status)
                         && !unlocked
                     {
                         return Ok(Outcome::Moved);
                     }
-                    let same = call.same_status.iter().any(|same| same.0 == row.status);
-                    let moves = wanted != row.status && !same;
                     let was = row.status.clone();
                     if moves {
                         row.status.clone_from(&wanted);
