@@ -113,7 +113,7 @@ async fn push(orders: usize, rounds: usize, milliseconds: Option<u64>) {
     for _ in 0..rounds {
         let world = World::waiting(orders).await;
         let context = &world.parts.context;
-        let bodies = context.ledger.read(shop::bodies).await.expect("the payloads");
+        let bodies = context.ledger.read(bodies).await.expect("the payloads");
         // Another sandbox: both meet every order for the first time.
         let other = World::new(0).await;
         for sandbox in [&world.sandbox, &other.sandbox] {
@@ -151,6 +151,17 @@ async fn push(orders: usize, rounds: usize, milliseconds: Option<u64>) {
     }
     let after = milliseconds.map_or(String::new(), |n| format!(", each answered after {n} ms"));
     turns.tell(&format!("send new orders / post the same bodies{after}"), orders);
+}
+
+fn bodies(connection: &Connection) -> Result<Vec<Vec<u8>>, LedgerError> {
+    let mut statement = connection.prepare("SELECT payload FROM payloads")?;
+    let payloads = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut bodies = Vec::new();
+    for payload in payloads {
+        let order: serde_json::Value = serde_json::from_slice(&payload?).expect("JSON");
+        bodies.push(serde_json::json!({ "data": order }).to_string().into_bytes());
+    }
+    Ok(bodies)
 }
 
 /// Passes in which nothing changed, with a large ledger against a small one.

@@ -1,18 +1,16 @@
 //! The real program as a process of its own: wall time, processor time and peak memory of `once` on a large shop.
 //!
 //! `cargo bench --bench whole_process` (`-- sqlite 1000000`, `-- xml 300000`, `-- mariadb 50000` for one
-//! shop and another size; `-- posting` for the least that a sender could cost). It makes its shop itself in a temporary
-//! folder; the sandbox runs in this process, or in one of its own, and is not counted.
+//! shop and another size). It makes
+//! its shop itself in a temporary folder; the sandbox runs in this process and is not counted.
 
 #![allow(clippy::print_stdout, reason = "a bench speaks to the person who runs it")]
 
 mod shop;
 
 use brani_sync::sandbox::Sandbox;
-use futures_util::{StreamExt, stream};
 use mysql_async::prelude::Queryable;
 use rusqlite::Connection;
-use shop::World;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -34,9 +32,6 @@ fn main() {
     runtime.block_on(async {
         if matches!(kind, "all" | "sqlite") {
             sqlite(orders.unwrap_or(100_000)).await;
-        }
-        if matches!(kind, "all" | "posting") {
-            posting(orders.unwrap_or(20_000)).await;
         }
         if matches!(kind, "all" | "xml") {
             xml(orders.unwrap_or(100_000)).await;
@@ -66,49 +61,6 @@ async fn sqlite(orders: usize) {
         )
         .expect("changes");
     once(&config, &["--sweep"], orders, &format!("{changed} changed")).await;
-}
-
-/// What posting alone costs, the least of any sender: the same bodies by the same HTTP client, 16 in flight, to a sandbox
-/// that is a process of its own; nothing is remembered.
-async fn posting(orders: usize) {
-    let world = World::waiting(orders).await;
-    let bodies = world.parts.context.ledger.read(shop::bodies).await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-    let address = free.expect("a free port");
-    let mut sandbox = Command::new(env!("CARGO_BIN_EXE_brani-sync"))
-        .args(["sandbox", "--listen", &address.to_string()])
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the program starts");
-    while tokio::net::TcpStream::connect(address).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let client = brani_sync::http::client(Duration::from_secs(30)).expect("a client");
-    let url = format!("http://{address}/order/upsert");
-    let (began, before) = (Instant::now(), shop::stat(std::process::id()).cpu);
-    stream::iter(bodies.expect("the payloads"))
-        .for_each_concurrent(16, |body| {
-            let request = client
-                .post(&url)
-                .bearer_auth("sandbox")
-                .header("Content-Type", "application/json")
-                .body(body);
-            async {
-                let answer = request.send().await.expect("an answer");
-                assert_eq!(answer.status(), 200);
-                answer.bytes().await.expect("a body");
-            }
-        })
-        .await;
-    let (wall, cpu) = (began.elapsed(), shop::stat(std::process::id()).cpu - before);
-    println!(
-        "Posting {orders} orders alone: {:.2} s, {:.2} s of processor ({:.1} µs an order)",
-        wall.as_secs_f64(),
-        cpu.as_secs_f64(),
-        cpu.as_secs_f64() * 1e6 / orders as f64
-    );
-    let _ = sandbox.kill();
-    let _ = sandbox.wait();
 }
 
 /// An XML export by the preset: everything new (as far as a dry run goes), everything sent, nothing changed.

@@ -189,18 +189,6 @@ fn cpu() -> Duration {
     stat(std::process::id()).cpu
 }
 
-/// What waits, as it would be posted.
-pub fn bodies(connection: &Connection) -> Result<Vec<Vec<u8>>, LedgerError> {
-    let mut statement = connection.prepare("SELECT payload FROM payloads")?;
-    let payloads = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
-    let mut bodies = Vec::new();
-    for payload in payloads {
-        let order: serde_json::Value = serde_json::from_slice(&payload?).expect("JSON");
-        bodies.push(serde_json::json!({ "data": order }).to_string().into_bytes());
-    }
-    Ok(bodies)
-}
-
 /// What `/proc` says of a process.
 pub struct Stat {
     /// User and system time, in ticks of 10 ms.
