@@ -2,6 +2,7 @@
 
 use crate::merchant::{Merchant, SECRET, Sale, Shop, until};
 use brani_sync::brani::time;
+use brani_sync::clock::{Clock, SystemClock};
 use brani_sync::sandbox::{Fault, Matcher, NewEvent, Options, Pushes};
 use serde_json::{Map, Value, json};
 use std::io::{Read, Write};
@@ -147,7 +148,7 @@ async fn a_push_reads_ten_minutes_again_and_the_first_drain_two_hours() {
     let daemon = merchant.run();
     until("registered", || daemon.told("webhook.registered") == 2);
     // Not in an hour that is repeated.
-    let hours = |hours| jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+    let hours = |hours| SystemClock.now() - jiff::SignedDuration::from_hours(hours);
     let at = [hours(3), hours(6)]
         .into_iter()
         .find(|at| time::readings(&time::written(*at)).len() == 1)
