@@ -108,13 +108,10 @@ async fn take(
         if record.gone && context.rules.delete_mode == DeleteMode::Gone {
             continue;
         }
-        let Ok(mut mapped) = mapping.map(&record) else {
+        let Ok(mapped) = poll::map(&mapping, &record, told.get(&record.code)) else {
             taken.unmappable += 1;
             continue;
         };
-        if let Some(told) = told.get(&record.code) {
-            told.leave_out(&mut mapped);
-        }
         if mapped.created < history
             || record.items.is_empty()
             || !context.rules.brings(record.status.as_ref())

@@ -107,10 +107,8 @@ fn in_shop(
     };
     let dictionaries = Arc::new(Dictionaries::build(&loaded.config.eshop_info, &lists));
     let mapping = Mapping::new(assemble::mapping_settings(&loaded.config), dictionaries);
-    let mut mapped = mapping.map(&record);
-    if let Ok(mapped) = &mut mapped {
-        poll::Told::of(connection, &record.code)?.leave_out(mapped);
-    }
+    let told = poll::Told::of(connection, &record.code)?;
+    let mapped = poll::map(&mapping, &record, Some(&told));
     let at_brani = entry.is_some_and(Entry::maybe_at_brani);
     let why = match &mapped {
         _ if !at_brani && let Some(why) = kept_back(loaded, connection, &mapping, &record)? => Some(why),

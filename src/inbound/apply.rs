@@ -437,10 +437,10 @@ impl Apply {
             }
             if open.doubled {
                 open.keep(context, tally).await?;
-            }
-            if open.doubled && self.is_double(context, event).await? {
-                open.finish(event, "superseded", Some("another webhook brought it"));
-                return Ok(Step::Next);
+                if self.is_double(context, event).await? {
+                    open.finish(event, "superseded", Some("another webhook brought it"));
+                    return Ok(Step::Next);
+                }
             }
         }
         if event.due > now {

@@ -11,7 +11,7 @@ use crate::ledger::inbox;
 use crate::ledger::orders::{self, Entry, State};
 use crate::ledger::{Ledger, LedgerError, millis};
 use crate::mapping::extras::Want;
-use crate::mapping::{self, Mapped, Mapping, Owner};
+use crate::mapping::{self, Mapped, Mapping, Owner, Problem};
 use crate::source::{Known, Listed, Read, Record};
 use crate::status::Said;
 use crate::trouble::Weight;
@@ -365,10 +365,7 @@ pub async fn take(
         {
             continue;
         }
-        let mut mapped = mapping.map(record);
-        if let (Ok(mapped), Some(told)) = (&mut mapped, told.get(&record.code)) {
-            told.leave_out(mapped);
-        }
+        let mapped = map(mapping, record, told.get(&record.code));
         let created = match &mapped {
             Ok(mapped) => Some(mapped.created),
             Err(_) => mapping.created(record),
@@ -497,7 +494,7 @@ impl Told {
 
     /// Leaves the parcel's number out where the shop only repeats what Brani told: it is no news, and an order that is
     /// packed is not to be sent for it. What Brani was sent with its number stays as it is.
-    pub fn leave_out(&self, mapped: &mut Mapped) {
+    fn leave_out(&self, mapped: &mut Mapped) {
         let number = mapped.order.notes.tracking_number.as_deref();
         let is_told = number.is_some_and(|number| {
             let mut parts = number.split(',').map(str::trim);
@@ -508,6 +505,18 @@ impl Told {
             mapped.content = mapping::content_hash(&mapped.order);
         }
     }
+}
+
+/// What a row wants of Brani, as far as it is not what Brani `told` itself.
+///
+/// # Errors
+/// See [`Mapping::map`].
+pub fn map(mapping: &Mapping, record: &Record, told: Option<&Told>) -> Result<Mapped, Vec<Problem>> {
+    let mut mapped = mapping.map(record)?;
+    if let Some(told) = told {
+        told.leave_out(&mut mapped);
+    }
+    Ok(mapped)
 }
 
 /// What Brani told of those orders in whose rows a parcel's number stands.

@@ -273,10 +273,7 @@ impl Sender {
             let records = context.source.lookup(codes).await?;
             let told = poll::told(context, records.iter()).await?;
             for record in records {
-                let mut mapped = mapping.map(&record);
-                if let (Ok(mapped), Some(told)) = (&mut mapped, told.get(&record.code)) {
-                    told.leave_out(mapped);
-                }
+                let mapped = poll::map(&mapping, &record, told.get(&record.code));
                 rows.insert(
                     record.code.clone(),
                     Row::Fresh(Box::new(record), mapped.map(Box::new)),
